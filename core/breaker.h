@@ -1,0 +1,61 @@
+// Correlated failures (rule 8): one breaker for each provider and each named egress proxy. It opens when
+// bad outcomes came from at least 3 credentials and at least half of the distinct credentials that
+// reported within 10 s (ten whole seconds, the present one included). Open 10 s, doubling to 5 min; then
+// one probe: success closes, failure opens again. Counts are O(1): a credential's latest report second is
+// kept by the caller in a BreakerMember. Thread-compatible.
+#ifndef CREDBROKER_CORE_BREAKER_H_
+#define CREDBROKER_CORE_BREAKER_H_
+
+#include <array>
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "core/ids.h"
+
+namespace credbroker::core {
+
+// Kept with each credential, one per breaker it feeds. 8 bytes.
+struct BreakerMember {
+  int32_t reported_second = INT32_MIN;  // of its latest report of any kind
+  int32_t bad_second = INT32_MIN;       // of its latest bad one
+};
+
+class Breaker {
+ public:
+  enum class State : uint8_t { kClosed, kOpen, kProbing };
+  static constexpr absl::Duration kFirstOpen = absl::Seconds(10);
+  static constexpr absl::Duration kMaxOpen = absl::Minutes(5);
+  static constexpr int kMinCredentials = 3;
+
+  // Counts a report. Returns true if this bad one opens the breaker now (from closed only).
+  bool Report(BreakerMember& member, bool bad, absl::Time now);
+  State StateAt(absl::Time now) const;  // kProbing: open time is over or a probe is out
+  // Whether calls are let through: closed.
+  bool closed() const { return !open_; }
+  absl::Time probe_at() const { return until_; }  // when the next probe may go; REQUIRES: !closed()
+  // Takes the one probe if its time has come and none is out.
+  bool TryProbe(LeaseSeq lease, absl::Time now);
+  bool CanProbe(absl::Time now) const;
+  LeaseSeq probe() const { return probe_; }
+  // The probe's verdict; others are ignored by the caller. Success closes and forgets the counts.
+  void ProbeSucceeded(absl::Time now);
+  void ProbeFailed(absl::Time now);        // opens again, twice as long
+  void ProbeInconclusive(absl::Time now);  // the next probe may go at once after the same span again
+  uint64_t times_opened() const { return opened_; }
+
+ private:
+  static constexpr int kWindow = 10;
+  void Roll(int32_t second);
+  std::array<uint32_t, kWindow> reported_{};
+  std::array<uint32_t, kWindow> bad_{};
+  int32_t second_ = INT32_MIN;  // the newest second counted
+  bool open_ = false;
+  absl::Time until_ = absl::InfinitePast();
+  absl::Duration span_ = absl::ZeroDuration();
+  LeaseSeq probe_ = kNoLease;
+  uint64_t opened_ = 0;
+};
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_BREAKER_H_

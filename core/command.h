@@ -1,0 +1,142 @@
+// Commands of the data plane and their replies. Views in a command are borrowed for the call.
+#ifndef CREDBROKER_CORE_COMMAND_H_
+#define CREDBROKER_CORE_COMMAND_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "core/credential.h"
+#include "core/ids.h"
+#include "core/material.h"
+#include "core/policy.h"
+
+namespace credbroker::core {
+
+struct AcquireCommand {
+  absl::string_view principal;  // never empty
+  absl::string_view group;      // empty: "default"
+  absl::Span<const absl::string_view> providers;  // 1..16, distinct
+  absl::string_view model;        // empty: none named
+  absl::string_view session_key;  // <= 256 bytes
+  absl::string_view credential_id;  // pin
+  absl::Span<const absl::string_view> excluded;  // <= 64
+  std::optional<Kind> kind;
+  absl::Span<const std::pair<absl::string_view, absl::string_view>> labels;  // <= 8
+  absl::string_view request_id;                        // <= 128 bytes; empty: none
+  absl::Duration ttl = absl::ZeroDuration();           // 0: default
+  absl::Duration max_wait = absl::ZeroDuration();      // 0: answer at once
+  bool allow_probe = true;  // prefetched grants never probe
+};
+
+// Everything a lease id proves once its MAC was checked. Made from a Grant, handed back with every
+// later call about the lease.
+struct LeaseClaims {
+  LeaseSeq seq;
+  uint32_t cell = 0;  // where the pool keeps it
+  uint64_t epoch = 0;
+  Uid uid;
+  uint64_t material_version = 0;
+  Kind kind = Kind::kApiKey;
+  bool refreshable = false;
+  std::string principal;
+  std::string provider;
+  std::string model;  // upstream name, canonical; empty: none
+  absl::Time granted;
+  absl::Time expires;  // as granted; renewals are known to the pool only
+};
+
+struct Grant {
+  LeaseSeq seq;
+  uint32_t cell = 0;
+  std::shared_ptr<const Document> document;
+  std::shared_ptr<const Material> material;  // never null
+  std::string model;     // upstream name, canonical; empty: none
+  absl::Time granted, expires;
+  bool probe = false;
+  bool rebound = false;  // the session moved to this credential
+  bool repeated = false;  // answer to a repeated request_id
+};
+
+// Why nothing was granted. The RPC layer maps them to codes; names are ErrorInfo reasons.
+enum class Refusal : uint8_t {
+  kCooling,             // RESOURCE_EXHAUSTED
+  kBusy,                // RESOURCE_EXHAUSTED: every one that could serve is at its cap
+  kBreakerOpen,         // RESOURCE_EXHAUSTED
+  kProviderBackoff,     // RESOURCE_EXHAUSTED
+  kTooManyParked,       // RESOURCE_EXHAUSTED
+  kWaitExpired,         // RESOURCE_EXHAUSTED: parked until max_wait was over
+  kNoSuchGroup,         // NOT_FOUND
+  kNoSuchProvider,      // NOT_FOUND
+  kNoSuchModel,         // NOT_FOUND
+  kNoSuchCredential,    // NOT_FOUND: pin
+  kNoMatch,             // NOT_FOUND: labels, kind or exclusions leave nobody
+  kAllDisabled,         // FAILED_PRECONDITION
+  kPinUnavailable,      // FAILED_PRECONDITION: the pinned one is disabled or does not serve this
+  kRequestIdMismatch,   // INVALID_ARGUMENT: same request_id, other arguments
+  kRequestEnded,        // ABORTED: the lease of that request_id ended
+  kReplaced,            // ABORTED: a duplicate of the parked request_id took its place
+  kCancelled,           // CANCELLED
+  kResumeOnly,          // RESOURCE_EXHAUSTED: capped credentials wait for sessions to resume
+};
+absl::string_view Name(Refusal v);
+
+struct RefusalInfo {
+  Refusal reason = Refusal::kCooling;
+  // Members of the key (group, providers, model), before labels and exclusions, by what holds them.
+  std::array<uint32_t, kCauseCount> counts{};
+  uint32_t members = 0;
+  absl::Time earliest = absl::InfiniteFuture();  // recovery, probe token, breaker or `until`
+};
+
+struct AcquireReply {
+  enum class Kind : uint8_t { kGranted, kRefused, kParked };
+  Kind kind = Kind::kRefused;
+  Grant grant;
+  RefusalInfo refusal;
+  WaiterId waiter;
+  // The group and provider the call counts for in metrics (closed sets; empty: unknown).
+  absl::Duration waited = absl::ZeroDuration();
+};
+
+enum class Disposition : uint8_t {
+  kAccepted,   // the lease was live; its rules were applied
+  kNoted,      // early report: lease still live
+  kDuplicate,  // already reported; same answer as then
+  kLate,       // after expiry or release: health rules only
+  kStale,      // about an older material or incarnation: nothing changed
+  kUnknown,    // forged, foreign, deleted, or too old
+};
+absl::string_view Name(Disposition v);
+
+struct ReportCommand {
+  absl::string_view principal;
+  const LeaseClaims* claims = nullptr;
+  const Verdict* verdict = nullptr;
+  bool early = false;
+};
+
+struct ReportReply {
+  Disposition disposition = Disposition::kUnknown;
+  Advice advice = Advice::kNone;
+  State state = State::kAvailable;          // of the credential, or (credential, model) if narrower
+  absl::Time next_recover = absl::InfinitePast();  // WAITING only
+  bool refresh_wanted = false;  // the caller's refresher should exchange its token now
+};
+
+enum class RenewResult : uint8_t { kRenewed, kNotFound, kDisabled };
+struct RenewReply {
+  RenewResult result = RenewResult::kNotFound;
+  absl::Time expires;
+};
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_COMMAND_H_

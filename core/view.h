@@ -1,0 +1,123 @@
+// What readers see of a credential: list, get, watch, explain, statistics. Values made under the pool's
+// lock; thread-compatible.
+#ifndef CREDBROKER_CORE_VIEW_H_
+#define CREDBROKER_CORE_VIEW_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "core/change.h"
+#include "core/command.h"
+#include "core/credential.h"
+
+namespace credbroker::core {
+
+// Cheap: no allocation, borrows from the pool for the duration of the visit.
+struct CredentialRow {
+  const Document* document = nullptr;
+  const Intent* intent = nullptr;
+  Uid uid;
+  AuthHealth auth = AuthHealth::kOk;
+  State state = State::kAvailable;
+  Cause cause = Cause::kNone;  // leading cause when not fully open
+  bool half_open = false;
+  bool busy = false;
+  uint32_t in_flight = 0;
+  absl::Time next_recover = absl::InfinitePast();  // WAITING only
+  uint64_t material_version = 0;                   // 0: no usable secret
+};
+
+struct TransitionView {
+  Transition line;
+  std::string model;  // empty: credential scope
+  std::string actor;
+};
+
+// Everything about one credential but its secrets. Owns its parts.
+struct CredentialView {
+  std::shared_ptr<const Document> document;
+  Intent intent;
+  Uid uid;
+  AuthHealth auth = AuthHealth::kOk;
+  Cause policy_cause = Cause::kNone;
+  absl::Time policy_since = absl::UnixEpoch();
+  State state = State::kAvailable;
+  Cause cause = Cause::kNone;
+  bool half_open = false;
+  bool busy = false;
+  uint32_t in_flight = 0;
+  int32_t max_in_flight = 0;            // as resolved; 0 = unlimited
+  int32_t max_in_flight_per_model = 0;  // same
+  absl::Time next_recover = absl::InfinitePast();
+  std::vector<std::string> waiting_models;
+  std::vector<ScopedRecord> records;
+  std::vector<RateWindow> windows;
+  uint64_t material_version = 0;
+  std::optional<absl::Time> material_expire;
+  std::vector<TransitionView> history;  // newest first, at most 8
+};
+
+enum class Candidacy : uint8_t {
+  kChosen, kEligible, kLowerTier, kWaiting, kModelWaiting, kHalfOpen, kProbing, kBusy, kModelBusy,
+  kDisabled, kDoesNotServeModel, kWrongProvider, kWrongKind, kWrongLabels, kExcluded, kWeight,
+  kBreakerOpen, kProviderBackoff, kNotPinned, kResumeOnly,
+};
+absl::string_view Name(Candidacy v);
+
+struct Candidate {
+  std::string id;
+  Candidacy candidacy = Candidacy::kEligible;
+  Cause cause = Cause::kNone;
+  int64_t priority = 0;
+  absl::Time until = absl::InfinitePast();  // where waiting
+};
+
+struct Explanation {
+  AcquireReply::Kind would = AcquireReply::Kind::kRefused;
+  std::string would_choose;  // id; empty unless granted
+  bool would_probe = false;
+  RefusalInfo refusal;
+  std::vector<Candidate> candidates;  // of the group, in id order after `after_id`, at most `limit`
+  bool more = false;
+};
+
+// Counters only rise; gauges are the present. Copied at scrape time.
+struct GroupProviderStats {
+  std::string group, provider;
+  std::array<uint64_t, kStateCount> by_state{};
+  std::array<uint64_t, kCauseCount> by_cause{};  // leading cause of those not fully open
+  uint64_t half_open = 0, busy = 0, in_flight = 0;
+  absl::Time next_recover = absl::InfiniteFuture();
+  uint64_t granted = 0, waited = 0;
+  std::array<uint64_t, 20> refused{};  // by Refusal
+  std::array<uint64_t, kOutcomeCount> reports{};
+};
+
+struct ProviderStats {
+  std::string provider;
+  uint64_t probes_granted = 0, probes_succeeded = 0, probes_failed = 0, probes_inconclusive = 0;
+  bool breaker_open = false;
+  uint64_t breaker_opened = 0;
+  bool backing_off = false;
+};
+
+struct PoolStats {
+  uint64_t credentials = 0, leases = 0, parked = 0, bindings = 0, binding_evictions = 0, rebinds = 0;
+  uint64_t leases_expired = 0, reports_late = 0, reports_duplicate = 0, reports_stale = 0, reports_unknown = 0;
+  uint64_t refused_unknown = 0;  // Acquire calls that named no existing group or provider
+  uint64_t model_records_dropped = 0;
+  uint64_t egress_breakers_open = 0;
+  uint64_t model_names = 0, indexes = 0;  // interned names and indexes alive (bounded)
+  std::vector<GroupProviderStats> groups;
+  std::vector<ProviderStats> providers;
+};
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_VIEW_H_
