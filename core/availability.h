@@ -4,6 +4,7 @@
 #ifndef CREDBROKER_CORE_AVAILABILITY_H_
 #define CREDBROKER_CORE_AVAILABILITY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,7 +18,7 @@
 namespace credbroker::core {
 
 // How long a failure keeps a scope back when the upstream gave no hint: first * factor^(level - 1),
-// at most max.
+// at most max (a max below first counts as first) and never more than kMaxCooldown.
 struct Ladder {
   absl::Duration first = absl::ZeroDuration();
   double factor = 2.0;
@@ -78,7 +79,9 @@ class ScopeRecords {
   // The next time after `now` at which PhaseAt or the set of records changes; InfiniteFuture: never.
   absl::Time NextEvent(absl::Time now) const;
 
-  // Rule 2 (clocks only rise) and rule 4 (one step a wave). Returns whether anything changed.
+  // Rule 2 (clocks only rise) and rule 4 (one step a wave). Returns whether anything changed: a failure
+  // that asks for no time at all (no hint, no ladder, no failed probe) leaves no record.
+  // A failed probe without a hint blocks as long as the whole scope was still avoided, up to the cap.
   bool Fail(const Failure& failure, absl::Time now);
   // Rule 3: erases records that began before `granted`. Returns whether anything was erased.
   bool Succeed(absl::Time granted);
@@ -86,7 +89,8 @@ class ScopeRecords {
   bool Erase(Cause cause, absl::Time before);
   // Erases records 24 h after their avoid_until.
   bool Sweep(absl::Time now);
-  // Puts a record as it was stored or marked before (load; breaker restore).
+  // Puts a record as it was stored or marked before (load; breaker restore), in place of the one with
+  // the same cause.
   void Put(AvailabilityRecord record);
   const AvailabilityRecord* Find(Cause cause) const;
 
@@ -95,6 +99,15 @@ class ScopeRecords {
   absl::InlinedVector<AvailabilityRecord, 1> records_;
   ProbeState probe_;
 };
+
+// No failure, whatever its hint says, is remembered for longer than this.
+inline constexpr absl::Duration kMaxCooldown = absl::Hours(400 * 24);
+inline constexpr size_t kMaxRawHint = 120;  // bytes
+
+// Causes `refresh` and `expired`: waiting ends by new material, a probe with the old would prove nothing.
+inline bool NeverHalfOpen(Cause cause) {
+  return cause == Cause::kRefresh || cause == Cause::kExpired;
+}
 
 inline constexpr int kMaxModelScopes = 64;
 inline constexpr absl::Duration kRecordRetention = absl::Hours(24);
