@@ -42,7 +42,7 @@ build() {
       ;;
   esac
   if ! cmake -S "$REPO" -B "$BUILD_ROOT/$name" -G Ninja -DCREDBROKER_WERROR=ON \
-    "${flags[@]}" >"$BUILD_ROOT/logs/cmake-$name.log" 2>&1; then
+    -DCREDBROKER_TESTS=ON "${flags[@]}" >"$BUILD_ROOT/logs/cmake-$name.log" 2>&1; then
     tail -n 30 "$BUILD_ROOT/logs/cmake-$name.log"
     case_failed "configure $name"
     finish_step
