@@ -26,6 +26,12 @@ scripts() {
   done
 }
 
+if [ "$(sources | existing | wc -l)" -gt 0 ]; then
+  case_ok "git lists the sources"
+else
+  case_failed "git lists no source: every rule below would hold of nothing"
+fi
+
 sources | existing | xargs -r wc -l | awk '$2 != "total" && $1 > 450 {print $2 ": " $1 " lines"}' |
   expect_none "no source file is longer than 450 lines"
 
