@@ -68,9 +68,9 @@ struct Fence {
 
 struct PrefixQuery {
   RowKind kind = RowKind::kMeta;
-  std::string prefix;     // rows whose key starts with these bytes; empty: all of the kind
-  std::string after;      // only keys > this one (the last key of the page before); empty: from the start
-  size_t limit = 1000;    // rows at most
+  std::string prefix;                // rows whose key starts with these bytes; empty: all
+  std::optional<std::string> after;  // only keys > this one, the last key of the page before
+  size_t limit = 1000;               // rows at most
 };
 
 // What Load saw. `damaged` counts rows that are known to exist and could not be read; the rest

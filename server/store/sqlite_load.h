@@ -1,0 +1,22 @@
+// Reading every row of a SQLite store, also of one whose file is damaged.
+//
+// Thread-safety: stateless; the connection's rules apply.
+#ifndef CREDBROKER_SERVER_STORE_SQLITE_LOAD_H_
+#define CREDBROKER_SERVER_STORE_SQLITE_LOAD_H_
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/store/sqlite_db.h"
+#include "server/store/store.h"
+
+namespace credbroker::store {
+
+// As Store::Load. Three ways down, each tried where the one before met a damaged page: the plain
+// ordered scan; the index alone with every row fetched by itself; probing the table by row id.
+absl::StatusOr<LoadReport> LoadSqliteRows(SqliteConnection& db,
+                                          absl::FunctionRef<absl::Status(Row)> visit);
+
+}  // namespace credbroker::store
+
+#endif  // CREDBROKER_SERVER_STORE_SQLITE_LOAD_H_
