@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "credbroker/config/v1/config.pb.h"
+#include "credbroker/config/v1/provider.pb.h"
 #include "credbroker/store/v1/records.pb.h"
 #include "credbroker/v1/admin.pb.h"
 #include "credbroker/v1/broker.pb.h"
@@ -27,16 +28,21 @@ using google::protobuf::FileDescriptor;
 // Naming a type of each file links it in, whatever the linker thinks of unused ones.
 const std::vector<const FileDescriptor*>& ApiFiles() {
   static const auto* const files = new std::vector<const FileDescriptor*>{
+      credbroker::v1::Header::descriptor()->file(),
       credbroker::v1::Credential::descriptor()->file(),
       credbroker::v1::Grant::descriptor()->file(),
+      credbroker::v1::BatchOperation::descriptor()->file(),
+      credbroker::v1::ImportFile::descriptor()->file(),
+      credbroker::v1::TestPolicyRequest::descriptor()->file(),
+      credbroker::v1::WatchCredentialsRequest::descriptor()->file(),
       credbroker::v1::ListCredentialsRequest::descriptor()->file(),
   };
   return *files;
 }
 
 const std::vector<const FileDescriptor*>& StoreFiles() {
-  static const auto* const files = new std::vector<const FileDescriptor*>{
-      credbroker::store::v1::Envelope::descriptor()->file()};
+  static const auto* const files =
+      new std::vector<const FileDescriptor*>{credbroker::store::v1::Envelope::descriptor()->file()};
   return *files;
 }
 
@@ -182,7 +188,9 @@ TEST(SensitiveFields, EveryFieldOfSecretMaterialIsMarkedButItsExpiry) {
 
 TEST(SensitiveFields, AConfigurationHoldsNone) {
   const size_t fields = VisitFields(
-      {credbroker::config::v1::Config::descriptor()->file()}, [](const FieldDescriptor& field) {
+      {credbroker::config::v1::Config::descriptor()->file(),
+       credbroker::config::v1::Provider::descriptor()->file()},
+      [](const FieldDescriptor& field) {
         EXPECT_NE(ValueType(field), FieldDescriptor::TYPE_BYTES) << field.full_name();
         EXPECT_FALSE(IsSensitive(field)) << field.full_name();
         EXPECT_FALSE(NameHasAnyOf(field, {"secret", "password", "api_key"})) << field.full_name();
