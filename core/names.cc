@@ -53,9 +53,9 @@ absl::string_view Name(Cause v) {
     case Cause::kNone:
       return "none";
     case Cause::kRateLimit:
-      return "rate_limited";
+      return "rate_limit";
     case Cause::kQuota:
-      return "quota_exhausted";
+      return "quota";
     case Cause::kTokenRejected:
       return "token_rejected";
     case Cause::kForbidden:
@@ -81,13 +81,13 @@ absl::string_view Name(Cause v) {
     case Cause::kOperator:
       return "operator";
     case Cause::kReauth:
-      return "reauth_required";
+      return "reauth";
     case Cause::kDisabledByPolicy:
       return "disabled_by_policy";
     case Cause::kBusy:
       return "busy";
     case Cause::kBreaker:
-      return "breaker_open";
+      return "breaker";
     case Cause::kHalfOpen:
       return "half_open";
     case Cause::kWeight:
@@ -108,6 +108,7 @@ absl::string_view Name(State v) {
   return NotAValue();
 }
 
+// The values of credbroker.v1.TransitionReason without prefix, lower-case.
 absl::string_view Name(Why v) {
   switch (v) {
     case Why::kCreated:
@@ -270,29 +271,29 @@ absl::string_view Name(Refusal v) {
     case Refusal::kProviderBackoff:
       return "PROVIDER_BACKOFF";
     case Refusal::kTooManyParked:
-      return "LIMIT_REACHED";
+      return "TOO_MANY_PARKED";
     case Refusal::kWaitExpired:
       return "WAIT_EXPIRED";
     case Refusal::kNoSuchGroup:
-      return "GROUP_NOT_FOUND";
+      return "NO_SUCH_GROUP";
     case Refusal::kNoSuchProvider:
-      return "PROVIDER_NOT_FOUND";
+      return "NO_SUCH_PROVIDER";
     case Refusal::kNoSuchModel:
-      return "MODEL_NOT_FOUND";
+      return "NO_SUCH_MODEL";
     case Refusal::kNoSuchCredential:
-      return "CREDENTIAL_NOT_FOUND";
+      return "NO_SUCH_CREDENTIAL";
     case Refusal::kNoMatch:
-      return "ALL_EXCLUDED";
+      return "NO_MATCH";
     case Refusal::kAllDisabled:
       return "ALL_DISABLED";
     case Refusal::kPinUnavailable:
       return "PIN_UNAVAILABLE";
     case Refusal::kRequestIdMismatch:
-      return "REQUEST_ID_REUSED";
+      return "REQUEST_ID_MISMATCH";
     case Refusal::kRequestEnded:
       return "REQUEST_ENDED";
     case Refusal::kReplaced:
-      return "REQUEST_SUPERSEDED";
+      return "REPLACED";
     case Refusal::kCancelled:
       return "CANCELLED";
     case Refusal::kResumeOnly:

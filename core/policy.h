@@ -121,11 +121,12 @@ class PolicyTable {
 
 // Retry hints and windows from raw headers: retry-after (seconds or HTTP-date, RFC 9110 10.2.3),
 // retry-after-ms, x-ratelimit-*-reset (seconds, durations like 1m2.5s, unix seconds or RFC 3339),
-// anthropic-ratelimit-*-reset (RFC 3339 or unix). The hint is the longest of the windows that are
-// exhausted, else retry-after. Malformed values are ignored. See hints.cc.
+// anthropic-ratelimit-*-reset (RFC 3339 or unix). Malformed, negative, past and huge (> kMaxCooldown)
+// values are ignored. Windows without a reset to come are left out; at most 16. See hints.cc.
 struct Hints {
-  std::optional<absl::Duration> wait;
-  std::string raw;
+  std::optional<absl::Duration> wait;         // the longest of retry_after and the exhausted windows
+  std::optional<absl::Duration> retry_after;  // the longest of retry-after and retry-after-ms
+  std::string raw;                            // "name: value" of what decided `wait`
   std::vector<RateWindow> windows;
 };
 Hints ParseHints(absl::Span<const std::pair<std::string, std::string>> headers, absl::Time now);

@@ -1,0 +1,20 @@
+// What is known about providers without configuration: which request headers carry a credential,
+// and where the API lives. Configuration replaces an entry whole. Immutable, hence thread-safe.
+#ifndef CREDBROKER_CORE_PROVIDER_BUILTIN_H_
+#define CREDBROKER_CORE_PROVIDER_BUILTIN_H_
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/settings.h"
+
+namespace credbroker::core {
+
+// Sorted by name. Lives as long as the process.
+absl::Span<const ProviderSettings> BuiltinProviders();
+
+// The entry of that name, else that of "generic".
+const ProviderSettings& BuiltinProvider(absl::string_view name);
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_PROVIDER_BUILTIN_H_
