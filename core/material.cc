@@ -182,17 +182,10 @@ absl::StatusOr<std::shared_ptr<const Material>> RenderMaterial(const Document& d
                                                                const SecretMaterial& secret,
                                                                const ProviderSettings& provider) {
   auto material = std::make_shared<Material>();
-  material->credential_id = document.id;
-  material->group = document.group;
-  material->provider = document.provider;
-  material->kind = document.kind;
   material->uid = uid;
   material->version = secret.version;
   material->refreshable = Refreshable(document, secret, provider);
   material->expire_time = secret.expire_time;
-  material->proxy_url = document.proxy_url;
-  material->base_url = document.base_url.empty() ? provider.base_url : document.base_url;
-  material->attributes_json = document.attributes_json;
 
   Renderer renderer(secret, document.attributes_json);
   for (const HeaderTemplate& header : TemplatesFor(provider, document.kind)) {
