@@ -135,6 +135,9 @@ absl::Status SqliteStore::OpenWriter() {
     absl::Status off = writer_->Execute("PRAGMA synchronous=OFF");
     if (!off.ok()) return off;
   }
+  absl::Status checkpoints =
+      writer_->Execute(absl::StrCat("PRAGMA wal_autocheckpoint=", options_.checkpoint_pages));
+  if (!checkpoints.ok()) return checkpoints;
   // Before WAL: a file that is not ours is refused untouched.
   absl::Status migrated = MigrateSqlite(*writer_, SqliteMigrations());
   if (!migrated.ok()) return migrated;

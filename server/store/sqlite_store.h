@@ -25,6 +25,9 @@ struct SqliteOptions {
   std::string path;
   // How long a call waits for a lock somebody else's program holds on the file.
   absl::Duration busy_timeout = absl::Seconds(2);
+  // The WAL is copied back into the file by the commit that makes it longer than this many pages
+  // of 4 KiB.
+  int checkpoint_pages = 1000;
 
   // For tests. A SQLite VFS by name, empty: the default one.
   std::string vfs;
