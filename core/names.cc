@@ -53,9 +53,9 @@ absl::string_view Name(Cause v) {
     case Cause::kNone:
       return "none";
     case Cause::kRateLimit:
-      return "rate_limit";
+      return "rate_limited";
     case Cause::kQuota:
-      return "quota";
+      return "quota_exhausted";
     case Cause::kTokenRejected:
       return "token_rejected";
     case Cause::kForbidden:
@@ -81,13 +81,13 @@ absl::string_view Name(Cause v) {
     case Cause::kOperator:
       return "operator";
     case Cause::kReauth:
-      return "reauth";
+      return "reauth_required";
     case Cause::kDisabledByPolicy:
       return "disabled_by_policy";
     case Cause::kBusy:
       return "busy";
     case Cause::kBreaker:
-      return "breaker";
+      return "breaker_open";
     case Cause::kHalfOpen:
       return "half_open";
     case Cause::kWeight:
