@@ -1,12 +1,13 @@
-// Correlated failures (rule 8): one breaker for each provider and each named egress proxy. It opens when
-// bad outcomes came from at least 3 credentials and at least half of the distinct credentials that
-// reported within 10 s (ten whole seconds, the present one included). Open 10 s, doubling to 5 min; then
-// one probe: success closes, failure opens again. Counts are O(1): a credential's latest report second is
-// kept by the caller in a BreakerMember. Thread-compatible.
+// Correlated failures (rule 8): one breaker for each provider and each named egress proxy. It opens
+// when bad outcomes came from at least 3 credentials and at least half of the distinct credentials
+// that reported within 10 s (ten whole seconds, the present one included). Open 10 s, doubling to
+// 5 min; then one probe: success closes, failure opens again. Counts are O(1): a credential's
+// latest report second is kept by the caller in a BreakerMember. Thread-compatible.
 #ifndef CREDBROKER_CORE_BREAKER_H_
 #define CREDBROKER_CORE_BREAKER_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -14,10 +15,12 @@
 
 namespace credbroker::core {
 
-// Kept with each credential, one per breaker it feeds. 8 bytes.
+// Kept with each credential, one per breaker it feeds. 8 bytes. Each field is a second, modulo
+// 2^31, and the lowest bit of how often the breaker had forgotten its counts then.
 struct BreakerMember {
-  int32_t reported_second = INT32_MIN;  // of its latest report of any kind
-  int32_t bad_second = INT32_MIN;       // of its latest bad one
+  static constexpr uint32_t kNever = 0x80000000;
+  uint32_t reported = kNever;  // its latest report of any kind
+  uint32_t bad = kNever;       // its latest bad one
 };
 
 class Breaker {
@@ -40,15 +43,25 @@ class Breaker {
   // The probe's verdict; others are ignored by the caller. Success closes and forgets the counts.
   void ProbeSucceeded(absl::Time now);
   void ProbeFailed(absl::Time now);        // opens again, twice as long
-  void ProbeInconclusive(absl::Time now);  // the next probe may go at once after the same span again
-  uint64_t times_opened() const { return opened_; }
+  void ProbeInconclusive(absl::Time now);  // the next probe may go after the same span again
+  uint64_t times_opened() const { return opened_; }  // from closed
 
  private:
   static constexpr int kWindow = 10;
-  void Roll(int32_t second);
-  std::array<uint32_t, kWindow> reported_{};
-  std::array<uint32_t, kWindow> bad_{};
-  int32_t second_ = INT32_MIN;  // the newest second counted
+  using Cells = std::array<uint32_t, kWindow>;
+  static size_t CellOf(int64_t second);
+  void Roll(absl::Time now);
+  int64_t AgeOf(uint32_t stamp) const;  // seconds
+  bool Counted(uint32_t stamp) const;
+  void Move(uint32_t& stamp, Cells& cells) const;
+
+  Cells reported_{};  // distinct credentials by the second of their latest report
+  Cells bad_{};
+  int64_t second_ = INT64_MIN;  // the newest second counted
+  // Changes when the counts are forgotten, so that stamps of before do not count. One bit is
+  // enough: between two closings lie at least the ten seconds it was open, and no older stamp
+  // counts.
+  uint32_t generation_ = 0;
   bool open_ = false;
   absl::Time until_ = absl::InfinitePast();
   absl::Duration span_ = absl::ZeroDuration();

@@ -1,5 +1,5 @@
-// Which model names a credential serves, and under which upstream name. Credentials with the same rules
-// share one RuleSet. Immutable, hence thread-safe.
+// Which model names a credential serves, and under which upstream name. Credentials with the same
+// rules share one RuleSet. Immutable, hence thread-safe.
 #ifndef CREDBROKER_CORE_MODEL_RULES_H_
 #define CREDBROKER_CORE_MODEL_RULES_H_
 
@@ -11,7 +11,8 @@
 
 namespace credbroker::core {
 
-// Strips one trailing `(...)` suffix and surrounding blanks: "claude-x(high)" -> "claude-x".
+// Strips one trailing `(...)` suffix and surrounding blanks: "claude-x(high)" -> "claude-x". A name
+// that would be empty then is kept.
 absl::string_view CanonicalModel(absl::string_view model);
 
 // Case-sensitive match where `*` stands for any run of characters. Linear in text for each star.
@@ -19,12 +20,14 @@ bool WildcardMatch(absl::string_view pattern, absl::string_view text);
 
 class RuleSet {
  public:
+  // Listed models and aliases are made canonical; exclusions are taken as written, as `*(high)`
+  // must not turn into `*`.
   explicit RuleSet(const Document& document);
-  // Whether the canonical `model` is served; if so *upstream is the name to send (a view of `model`, of
-  // an alias target, or of `model` behind the prefix). An empty model is always served.
+  // Whether the canonical `model` is served; if so *upstream is the name to send (a view of
+  // `model`, of an alias target, or of `model` behind the prefix). An empty model is always served.
   // Order: with the prefix in front it is taken off (both names are served); then an alias; else
-  // served unless excluded, and, where models are listed, only if listed. Aliases are not excluded by
-  // the list; an exclusion naming the alias or its target excludes.
+  // served unless excluded, and, where models are listed, only if listed. Aliases are not excluded
+  // by the list; an exclusion naming the alias or its target excludes.
   bool Serves(absl::string_view model, absl::string_view* upstream) const;
   bool trivial() const;  // serves every name as it is, no prefix
   const std::string& prefix() const { return prefix_; }

@@ -1,9 +1,11 @@
-// The fully open, not busy members of one index and priority tier, and the strategy that picks among
-// them. Members are positions of IdOrder. Every operation is O(1) or O(log n) in the members; a pick
-// costs one step more for each member the caller turns down. Deterministic. Thread-compatible.
+// The fully open, not busy members of one index and priority tier, and the strategy that picks
+// among them. Members are positions of IdOrder. Every operation but Relabel and Inherit is O(1) or
+// O(log n) in the members; a pick costs one step more for each member the caller turns down.
+// Members with weight <= 0 are not inserted. Deterministic. Thread-compatible.
 #ifndef CREDBROKER_CORE_READY_SET_H_
 #define CREDBROKER_CORE_READY_SET_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -32,7 +34,7 @@ class ReadySet {
   virtual ~ReadySet() = default;
 
   virtual void Insert(uint32_t position, const MemberFacts& facts) = 0;  // REQUIRES: not a member
-  virtual void Erase(uint32_t position) = 0;                            // no-op when absent
+  virtual void Erase(uint32_t position) = 0;                             // no-op when absent
   virtual void Update(uint32_t position, const MemberFacts& facts) = 0;  // no-op when absent
   virtual bool Contains(uint32_t position) const = 0;
   virtual size_t size() const = 0;
@@ -43,10 +45,11 @@ class ReadySet {
   using Admissible = absl::FunctionRef<bool(uint32_t position)>;
   virtual std::optional<uint32_t> Pick(Admissible admissible, absl::Time now) = 0;
   // The pick was granted: moves the cursor, charges the share. Never called for pins, probes and
-  // session-bound grants.
+  // session-bound grants. Follows its Pick at once; the member may have been erased in between.
   virtual void Granted(uint32_t position) = 0;
 
-  // Positions were relabelled; see IdOrder::moved. Cursor and shares are kept.
+  // Positions were relabelled; see IdOrder::moved. Cursor and shares are kept. To be called before
+  // the newcomer is inserted.
   virtual void Relabel(const IdOrder& order) = 0;
   // Takes cursor and shares of a set it replaces (same strategy, same positions). Default: nothing.
   virtual void Inherit(const ReadySet& other);

@@ -1,9 +1,10 @@
-// A 4-ary min-heap of (time, index) in which each index stands at most once and can be moved or erased
-// in O(log n). Indexes are dense (slots, lease cells). Equal times come out by index, so that a run is
-// deterministic. Thread-compatible.
+// A 4-ary min-heap of (time, index) in which each index stands at most once and can be moved or
+// erased in O(log n). Indexes are dense (slots, lease cells). Equal times come out by index, so
+// that a run is deterministic. Thread-compatible.
 #ifndef CREDBROKER_CORE_TIMER_HEAP_H_
 #define CREDBROKER_CORE_TIMER_HEAP_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,8 +16,10 @@ class TimerHeap {
   // Inserts or moves `index`; time_ns == kNever erases it.
   void Set(uint32_t index, int64_t time_ns);
   void Erase(uint32_t index);
-  bool Contains(uint32_t index) const;
-  int64_t TimeOf(uint32_t index) const;  // kNever if absent
+  bool Contains(uint32_t index) const { return index < place_.size() && place_[index] != 0; }
+  int64_t TimeOf(uint32_t index) const {  // kNever if absent
+    return Contains(index) ? heap_[place_[index] - 1].time_ns : kNever;
+  }
   bool empty() const { return heap_.empty(); }
   size_t size() const { return heap_.size(); }
   int64_t MinTime() const { return heap_.empty() ? kNever : heap_[0].time_ns; }
