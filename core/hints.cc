@@ -74,7 +74,7 @@ class Collector {
   Hints Finish() && {
     Hints hints;
     hints.wait = hints.retry_after = retry_after_;
-    hints.raw = std::move(raw_);
+    hints.raw = hints.retry_after_raw = std::move(raw_);
     for (Draft& d : drafts_) {
       if (!d.has_reset) continue;
       if (d.exhausted) {

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "core/error_body.h"
 
 namespace credbroker::core {
@@ -36,7 +37,7 @@ bool BreaksHeader(absl::string_view value) {
 
 // What the refresher and the broker alone may hold.
 bool StaysHere(absl::string_view field) {
-  return field == "refresh_token" || field == "client_secret" || field == "service_account";
+  return field == "refresh_token" || field == "service_account";
 }
 
 absl::Status InjectionError(absl::string_view header, absl::string_view field) {
@@ -80,18 +81,23 @@ class Renderer {
     }
     std::vector<absl::string_view> pieces;
     absl::string_view rest = header.value;
+    if (BreaksHeader(rest)) return InjectionError(header.name, "value");
     while (!rest.empty()) {
       const size_t open = rest.find('{');
-      const absl::string_view literal = rest.substr(0, open);
-      if (BreaksHeader(literal)) return InjectionError(header.name, "value");
-      if (absl::StrContains(literal, '}')) return Unbalanced(header);
-      pieces.push_back(literal);
+      pieces.push_back(rest.substr(0, open));
       if (open == absl::string_view::npos) break;
-      const size_t close = rest.find('}', open);
-      if (close == absl::string_view::npos) return Unbalanced(header);
-      const absl::string_view field = rest.substr(open + 1, close - open - 1);
+      rest.remove_prefix(open + 1);
+      if (absl::ConsumePrefix(&rest, "{")) {  // "{{" is a brace
+        pieces.push_back("{");
+        continue;
+      }
+      const size_t close = rest.find('}');
+      if (close == absl::string_view::npos) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("header '", header.name, "': a brace of its template is not closed"));
+      }
       absl::string_view value;
-      if (absl::Status s = Lookup(header.name, field, value); !s.ok()) return s;
+      if (absl::Status s = Lookup(header.name, rest.substr(0, close), value); !s.ok()) return s;
       if (value.empty()) return absl::OkStatus();
       pieces.push_back(value);
       rest.remove_prefix(close + 1);
@@ -101,11 +107,6 @@ class Renderer {
   }
 
  private:
-  static absl::Status Unbalanced(const HeaderTemplate& header) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header '", header.name, "': unbalanced brace in its template"));
-  }
-
   // Sized once: a growing string would leave copies of the secret behind.
   static Secret Join(const std::vector<absl::string_view>& pieces) {
     size_t size = 0;
@@ -146,6 +147,8 @@ class Renderer {
     if (field == "id_token") return secret_.id_token.reveal();
     if (field == "api_key") return secret_.api_key.reveal();
     if (field == "cookie") return secret_.cookie.reveal();
+    if (field == "client_secret") return secret_.client_secret.reveal();
+    if (!absl::ConsumePrefix(&field, "extra.")) return {};
     const auto it = secret_.extra.find(std::string(field));
     return it == secret_.extra.end() ? absl::string_view() : it->second.reveal();
   }

@@ -27,13 +27,13 @@ struct Material {
 };
 
 // Fills the provider's templates, then adds the document's own headers, which replace those of the same
-// name. A placeholder is looked for among access_token, id_token, api_key and cookie, then the extra
-// secrets, then the top-level strings of the attributes. A header whose template names an absent field
-// is left out; with no header left, `headers` is empty and the credential still serves (proxies may
-// need base_url only).
+// name. A placeholder is {access_token}, {id_token}, {api_key}, {cookie}, {client_secret}, {extra.NAME}
+// or the name of a top-level string attribute; "{{" is a brace. A header whose template names an absent
+// field is left out; with no header left, `headers` is empty and the credential still serves (proxies
+// may need base_url only).
 // INVALID_ARGUMENT, naming header and field but never a value: CR, LF or NUL in a value (header
-// injection), a name that is no RFC 9110 token, an unbalanced brace, or a template that would hand out
-// what never leaves the broker (refresh_token, client_secret, service_account).
+// injection), a name that is no RFC 9110 token, an open brace, or a template that would hand out what
+// never leaves the broker (refresh_token, service_account).
 absl::StatusOr<std::shared_ptr<const Material>> RenderMaterial(const Document& document, Uid uid,
                                                                const SecretMaterial& secret,
                                                                const ProviderSettings& provider);

@@ -47,29 +47,33 @@ struct ReportFacts {
 };
 
 // One match row. Empty matchers match everything. Rows are tried in order: the provider's own, then
-// those of every provider ("*"), then the built-in table.
+// those of every provider ("*"), then the built-in table. The built-in rows see neither error codes,
+// body nor headers where the proxy used its own word, and of a 2xx only a code it reported itself.
 struct PolicyRow {
   std::string name;                 // shown by policy test; unique per provider
-  std::vector<int> statuses;        // exact codes; a class as 5 (= 5xx) .. 4 (= 4xx)
+  std::vector<int> statuses;        // exact codes; a class as 5 (= 5xx) .. 1; 0: none was received
   std::optional<Outcome> stated;    // matches the proxy's own word
   std::optional<Kind> kind;         // credential kind
   std::optional<bool> refreshable;  // has a refresher here
-  std::vector<std::string> error_codes;  // any of these, case-insensitive, from the report or the JSON body
+  // Any of these ("*": any at all), case-insensitive, from the report or the JSON body.
+  std::vector<std::string> error_codes;
   std::string body_contains;        // case-insensitive substring; "*" splits it into ordered pieces
   std::string header_name;          // present, and
   std::string header_contains;      // its value contains this (case-insensitive)
 
-  Outcome outcome = Outcome::kOther;
+  Outcome outcome = Outcome::kOther;  // kOther: from the status
   Scope scope = Scope::kCredential;
   Action action = Action::kNone;
-  Cause cause = Cause::kNone;
+  Cause cause = Cause::kNone;              // kNone: kPolicy where the action needs one
   std::optional<absl::Duration> duration;  // fixed; an upstream hint wins over it
   bool use_hints = true;
   absl::Duration hint_floor = absl::ZeroDuration();
   Ladder ladder;
   std::optional<absl::Duration> cap;
   int disable_after = 0;  // the n-th in a row disables by policy (403: 3); 0: never
-  Advice advice = Advice::kNone;
+  // Unset: give-up for scope request, provider and provider-model; retry-same for action refresh; else
+  // retry-other.
+  std::optional<Advice> advice;
 };
 
 // A rate-limit window read from response headers.
@@ -97,8 +101,9 @@ struct Verdict {
 
 struct ProviderPolicy {
   std::string provider;
-  bool per_model_limits = false;  // 429 is model-scoped when the lease named a model
-  absl::Duration cap = absl::Minutes(15);
+  // 429 is model-scoped when the lease named a model. Unset: as built in for the provider.
+  std::optional<bool> per_model_limits;
+  absl::Duration cap = absl::Minutes(15);  // that of "*" counts where a provider has no entry
   std::vector<PolicyRow> rows;
 };
 
@@ -112,11 +117,15 @@ class PolicyTable {
       std::vector<ProviderPolicy> providers);
 
   // `model_named`: whether the lease named a model; `now` turns absolute hints into durations.
+  // Without a model nothing is scope model: a model that was not found is nobody's fault (action none),
+  // everything else counts for the credential; provider-model becomes provider.
+  // Action refresh for a credential nothing refreshes becomes a wait (30 min, token_rejected).
   Verdict Classify(absl::string_view provider, Kind kind, bool refreshable, bool model_named,
                    const ReportFacts& facts, absl::Time now) const;
 
  private:
-  absl::flat_hash_map<std::string, ProviderPolicy> providers_;
+  const ProviderPolicy* Find(absl::string_view provider) const;
+  absl::flat_hash_map<std::string, ProviderPolicy> providers_;  // checked and normalised
 };
 
 // Retry hints and windows from raw headers: retry-after (seconds or HTTP-date, RFC 9110 10.2.3),
@@ -127,6 +136,7 @@ struct Hints {
   std::optional<absl::Duration> wait;         // the longest of retry_after and the exhausted windows
   std::optional<absl::Duration> retry_after;  // the longest of retry-after and retry-after-ms
   std::string raw;                            // "name: value" of what decided `wait`
+  std::string retry_after_raw;                // the same of `retry_after`
   std::vector<RateWindow> windows;
 };
 Hints ParseHints(absl::Span<const std::pair<std::string, std::string>> headers, absl::Time now);

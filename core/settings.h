@@ -26,8 +26,8 @@ struct GroupSettings {
   std::optional<int32_t> max_in_flight_per_model;  // same
 };
 
-// A request header the proxy sends upstream. `value` may hold {access_token}, {id_token}, {api_key},
-// {cookie}, {account_id} ... : secret fields by name, else top-level string attributes.
+// A request header the proxy sends upstream. `value` may hold placeholders, e.g. {access_token}; see
+// RenderMaterial().
 struct HeaderTemplate {
   std::string name;
   std::string value;
