@@ -204,18 +204,20 @@ absl::StatusOr<core::Secret> Sealer::Open(const SealContext& context,
 }
 
 absl::StatusOr<std::string> Sealer::Rewrap(absl::string_view sealed) const {
-  char data_key[kKeyBytes + kNonceBytes];
-  absl::Status unwrapped = Unwrap(*keyring_, sealed, data_key);
-  absl::StatusOr<std::string> result = unwrapped;
-  if (unwrapped.ok() && *SealedWith(sealed) == keyring_->active_id()) {
-    result = std::string(sealed);
-  } else if (unwrapped.ok()) {
-    Require(RAND_bytes(Bytes(data_key) + kKeyBytes, kNonceBytes) == 1);
-    result = Wrap(*keyring_, absl::string_view(data_key, kKeyBytes),
-                  absl::string_view(data_key + kKeyBytes, kNonceBytes));
-    absl::StrAppend(&*result, sealed.substr(kHeaderBytes + kWrapBytes));
+  char random[kKeyBytes + kNonceBytes];
+  absl::Status unwrapped = Unwrap(*keyring_, sealed, random);
+  if (!unwrapped.ok()) {
+    core::WipeBytes(random, sizeof random);
+    return unwrapped;
   }
-  core::WipeBytes(data_key, sizeof data_key);
+  std::string result(sealed);
+  if (*SealedWith(sealed) != keyring_->active_id()) {
+    Require(RAND_bytes(Bytes(random) + kKeyBytes, kNonceBytes) == 1);
+    result = Wrap(*keyring_, absl::string_view(random, kKeyBytes),
+                  absl::string_view(random + kKeyBytes, kNonceBytes));
+    absl::StrAppend(&result, sealed.substr(kHeaderBytes + kWrapBytes));
+  }
+  core::WipeBytes(random, sizeof random);
   return result;
 }
 
