@@ -1,7 +1,7 @@
 // Requests and results of the control plane, without protobuf. Values; thread-compatible.
 //
-// Whoever builds a request has checked sizes, ranges and UTF-8; the engine and the pool check what needs
-// the present state (existence, etags, names of groups and labels).
+// Whoever builds a request has checked sizes, ranges and UTF-8; the engine and the pool check what
+// needs the present state (existence, etags, names of groups and labels).
 #ifndef CREDBROKER_SERVER_ENGINE_ADMIN_TYPES_H_
 #define CREDBROKER_SERVER_ENGINE_ADMIN_TYPES_H_
 
@@ -23,9 +23,9 @@
 
 namespace credbroker::engine {
 
-// Who asks. A request_id that this actor used within 24 h changes nothing again: the answer names what
-// the first one did, with the credential as it is now. With another operation or another digest it is
-// INVALID_ARGUMENT.
+// Who asks. A request_id that this actor used within 24 h changes nothing again: the answer names
+// what the first one did, with the credential as it is now. With another operation or another
+// digest it is INVALID_ARGUMENT.
 struct Caller {
   std::string actor;            // principal, never empty
   std::string request_id;       // at most 128 bytes; empty: none
@@ -34,7 +34,7 @@ struct Caller {
 
 struct CreateRequest {
   Caller caller;
-  std::shared_ptr<const core::Document> document;  // revision and create_time are set here
+  std::shared_ptr<const core::Document> document;      // revision and create_time are set here
   std::shared_ptr<const core::SecretMaterial> secret;  // null: no secret yet, not selectable
   std::optional<core::Intent> intent;                  // absent: enabled
 };
@@ -66,8 +66,8 @@ struct IntentRequest {
   std::string id;
   std::string etag;
   bool enabled = false;
-  std::string reason;                // disable only
-  std::optional<absl::Time> until;   // disable only; in the future
+  std::string reason;               // disable only
+  std::optional<absl::Time> until;  // disable only; in the future
 };
 struct IntentResult {
   core::CredentialView view;
@@ -87,8 +87,18 @@ struct ResetResult {
 // One change to each row of a batch.
 struct BatchOperation {
   enum class Kind : uint8_t {
-    kEnable, kDisable, kPriority, kWeight, kPrefix, kProxyUrl, kMaxInFlight, kMaxInFlightPerModel,
-    kGroup, kLabels, kReset, kDelete,
+    kEnable,
+    kDisable,
+    kPriority,
+    kWeight,
+    kPrefix,
+    kProxyUrl,
+    kMaxInFlight,
+    kMaxInFlightPerModel,
+    kGroup,
+    kLabels,
+    kReset,
+    kDelete,
   };
   Kind kind = Kind::kEnable;
   int64_t number = 0;               // priority, weight
@@ -140,7 +150,7 @@ struct BatchResult {
   std::string batch_id;          // empty: dry run, or nothing changed
   std::vector<BatchItem> items;  // one per row; a dry run lists at most the first 1,000
   int64_t matched = 0, ok = 0, skipped = 0, not_found = 0, conflict = 0;
-  std::string selection_token;   // dry runs of BatchUpdate only
+  std::string selection_token;  // dry runs of BatchUpdate only
   bool undoable = false;
 };
 
@@ -150,10 +160,10 @@ struct UndoRequest {
   bool dry_run = false;
 };
 
-// What an importer knows of a file it applied: stored sealed, in the same commit as the edits.
+// What an importer knows of a file or entry it applied: stored sealed, in the same commit as the
+// edits. It may outlive its credential.
 struct SourceDigest {
-  std::string source;               // name of the import source
-  std::string path;                 // below its root
+  std::string id;                    // credential id, "<source>/<relative path>"
   std::optional<std::string> value;  // opaque to the engine; nullopt erases it
 };
 

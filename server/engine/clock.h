@@ -1,5 +1,6 @@
-// The broker's `now`: the boot clock, anchored to wall time once. It never steps when somebody sets the
-// wall clock, and it counts the time a machine sleeps. Every lease, deadline and cooldown uses it.
+// The broker's `now`: the boot clock, anchored to wall time once. It never steps when somebody sets
+// the wall clock, and it counts the time a machine sleeps. Every lease, deadline and cooldown uses
+// it.
 //
 // Thread-safety: all functions may be called from any thread.
 #ifndef CREDBROKER_SERVER_ENGINE_CLOCK_H_
@@ -23,8 +24,8 @@ class Clock {
   virtual bool runs() const { return true; }
 };
 
-// CLOCK_BOOTTIME plus the wall time at construction. Differs from the wall clock by what that one was
-// stepped or slewed since.
+// CLOCK_BOOTTIME plus the wall time at construction. Differs from the wall clock by what that one
+// was stepped or slewed since.
 class BootClock : public Clock {
  public:
   BootClock();

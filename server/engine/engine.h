@@ -1,12 +1,12 @@
-// The engine binds the pure pool to a lock, to time and to the store. RPC services, importers and the
-// console code against this header and admin_types.h; they never see the pool.
+// The engine binds the pure pool to a lock, to time and to the store. RPC services, importers and
+// the console code against this header and admin_types.h; they never see the pool.
 //
-// Thread-safety: all functions may be called from any thread. Callbacks (`done`, hooks, watchers) run
-// without any lock of the engine, exactly once each, on the calling thread, the ticker or the committer;
-// they must not block and may call the engine again.
+// Thread-safety: all functions may be called from any thread. Callbacks (`done`, hooks, watchers)
+// run without any lock of the engine, exactly once each, on the calling thread, the ticker or the
+// committer; they must not block and may call the engine again.
 //
-// Errors that every call shares: UNAVAILABLE before Start succeeded and after Stop; ready() says why.
-// Data plane calls never wait for the store, whatever its state.
+// Errors that every call shares: UNAVAILABLE before Start succeeded and after Stop; ready() says
+// why. Data plane calls never wait for the store, whatever its state.
 #ifndef CREDBROKER_SERVER_ENGINE_ENGINE_H_
 #define CREDBROKER_SERVER_ENGINE_ENGINE_H_
 
@@ -67,20 +67,20 @@ struct ReportItem {
 };
 
 struct CommitterStats {
-  uint64_t commits = 0;          // acknowledged by the store
-  uint64_t failures = 0;         // refused or failed
-  uint64_t rows = 0;             // rows in acknowledged commits
-  uint64_t fenced = 0;           // refused for a stale fence
-  uint64_t queued = 0;           // durable commands waiting
-  uint64_t pending_health = 0;   // credentials whose health is not yet written
+  uint64_t commits = 0;         // acknowledged by the store
+  uint64_t failures = 0;        // refused or failed
+  uint64_t rows = 0;            // rows in acknowledged commits
+  uint64_t fenced = 0;          // refused for a stale fence
+  uint64_t queued = 0;          // durable commands waiting
+  uint64_t pending_health = 0;  // credentials whose health is not yet written
   absl::Duration oldest_health = absl::ZeroDuration();  // age of the oldest of them
-  bool healthy = true;           // the last commit worked
+  bool healthy = true;                                  // the last commit worked
   std::string last_error;
 };
 
 struct LoadStats {
   uint64_t rows = 0, credentials = 0;
-  uint64_t quarantined = 0;  // rows kept in the store and not served
+  uint64_t quarantined = 0;             // rows kept in the store and not served
   std::vector<std::string> quarantine;  // at most 16, "secret row 'x': reason"
   absl::Duration took;
 };
@@ -106,19 +106,20 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // --- life ---
-  // Takes ownership of the store, loads, unseals, starts the threads. A bad row is quarantined and the
-  // rest is served. FAILED_PRECONDITION: the keyring does not open this store ("sealed"): the process
-  // goes on, not ready, and may try again with another keyring.
+  // Takes ownership of the store, loads, unseals, starts the threads. A bad row is quarantined and
+  // the rest is served. FAILED_PRECONDITION: the keyring does not open this store ("sealed"): the
+  // process goes on, not ready, and may try again with another keyring.
   absl::Status Start(std::shared_ptr<const store::Keyring> keyring);
   // OK while calls are served; else why not, for people and for the health check.
   absl::Status ready() const;
-  // Takes no more durable commands, finishes those queued and the health flush for at most `patience`,
-  // ends parked calls with kCancelled. What is left fails with UNAVAILABLE.
+  // Takes no more durable commands, finishes those queued and the health flush for at most
+  // `patience`, ends parked calls with kCancelled. What is left fails with UNAVAILABLE.
   void Stop(absl::Duration patience);
   // New settings and policy together. Credentials whose headers change are rendered again.
-  absl::Status Reconfigure(core::Settings settings, std::shared_ptr<const core::PolicyTable> policy);
-  // Does what is due, in bounded steps, and hands out what it changed. With a running clock the ticker
-  // thread does it; tests call it after moving a fake clock.
+  absl::Status Reconfigure(core::Settings settings,
+                           std::shared_ptr<const core::PolicyTable> policy);
+  // Does what is due, in bounded steps, and hands out what it changed. With a running clock the
+  // ticker thread does it; tests call it after moving a fake clock.
   void Tick();
   // Waits until everything queued before is durable or refused, and health is flushed or its flush
   // failed. For tests and for shutdown.
@@ -152,7 +153,8 @@ class Engine {
   // Older transitions from the store, newest first, at most 32. Blocks on I/O.
   absl::StatusOr<std::vector<core::TransitionView>> ReadHistory(absl::string_view id) const;
   // The present secret of a credential. Blocks on I/O. For the refresher and the importer only.
-  absl::StatusOr<std::shared_ptr<const core::SecretMaterial>> ReadSecret(absl::string_view id) const;
+  absl::StatusOr<std::shared_ptr<const core::SecretMaterial>> ReadSecret(
+      absl::string_view id) const;
   // What importers stored for a source. Blocks on I/O.
   absl::StatusOr<std::vector<SourceDigest>> ReadDigests(absl::string_view source) const;
   std::shared_ptr<Subscription> Watch(size_t limit, std::function<void()> on_ready);
@@ -167,8 +169,8 @@ class Engine {
   void Reset(ResetRequest request, Done<ResetResult> done);
   // Also FAILED_PRECONDITION: another count than expected, or the selection token expired.
   void BatchUpdate(BatchRequest request, Done<BatchResult> done);
-  // NOT_FOUND: no such batch, or older than 24 h. Rows: OK, CONFLICT (a value is not the batch's any
-  // more; fields that still are were put back), NOT_FOUND, SKIPPED (nothing to undo).
+  // NOT_FOUND: no such batch, or older than 24 h. Rows: OK, CONFLICT (a value is not the batch's
+  // any more; fields that still are were put back), NOT_FOUND, SKIPPED (nothing to undo).
   void UndoBatch(UndoRequest request, Done<BatchResult> done);
   // One transaction for all rows that Prepare accepts, with the digests.
   void ApplyImport(ImportRequest request, Done<ImportResult> done);

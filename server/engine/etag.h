@@ -1,5 +1,5 @@
-// The etag of a credential: "<uid>.<revision>" in lower-case hex. It covers document and intent, not
-// availability. Pure functions; thread-safe.
+// The etag of a credential: "<uid>.<revision>" in lower-case hex. It covers document and intent,
+// not availability. Pure functions; thread-safe.
 #ifndef CREDBROKER_SERVER_ENGINE_ETAG_H_
 #define CREDBROKER_SERVER_ENGINE_ETAG_H_
 

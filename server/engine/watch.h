@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "core/change.h"
 #include "server/engine/mutex.h"
 
@@ -31,7 +32,7 @@ class Subscription {
 
   struct Batch {
     std::vector<NumberedChange> changes;  // in order
-    bool cut = false;  // the watcher was too slow: nothing comes after these
+    bool cut = false;                     // the watcher was too slow: nothing comes after these
   };
   Batch Take(size_t max = 256);
 
@@ -53,12 +54,18 @@ class WatchHub {
   std::shared_ptr<Subscription> Subscribe(size_t limit, std::function<void()> on_ready);
   // REQUIRES: one caller at a time, in order.
   void Publish(std::vector<core::Change> changes);
-  uint64_t last_number() const;
+  struct Counts {
+    uint64_t last_number = 0;
+    uint64_t watchers = 0;  // some may have gone already
+    uint64_t cut = 0;
+  };
+  Counts counts() const;
 
  private:
   mutable Mutex mutex_;
   std::vector<std::weak_ptr<Subscription>> subscriptions_ ABSL_GUARDED_BY(mutex_);
   uint64_t number_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t cut_count_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace credbroker::engine
