@@ -73,10 +73,10 @@ absl::StatusOr<KeyState> StateOf(absl::string_view word) {
 absl::StatusOr<core::Secret> DecodeKey(absl::string_view text) {
   unsigned char bytes[48];
   const bool right_size = text.size() == 44;
-  const int size = !right_size ? -1
-                               : EVP_DecodeBlock(bytes,
-                                                 reinterpret_cast<const unsigned char*>(text.data()),
-                                                 static_cast<int>(text.size()));
+  const int size = !right_size
+                       ? -1
+                       : EVP_DecodeBlock(bytes, reinterpret_cast<const unsigned char*>(text.data()),
+                                         static_cast<int>(text.size()));
   // 44 characters are 33 bytes, of which '=' makes the last one padding.
   absl::StatusOr<core::Secret> key =
       absl::InvalidArgumentError("the key is not 32 bytes in base64");
@@ -135,17 +135,15 @@ absl::Status WriteNew(const std::string& path, absl::string_view text) {
 
 }  // namespace
 
-std::string KeyIdText(KeyId id) {
-  return absl::StrFormat("%016x", id);
-}
+std::string KeyIdText(KeyId id) { return absl::StrFormat("%016x", id); }
 
 absl::StatusOr<Keyring> Keyring::Load(const std::string& path) {
   // O_NONBLOCK: a FIFO at that path must not hang the start.
   Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0 && errno == ENOENT) {
-    return absl::NotFoundError(absl::StrCat(
-        "there is no keyring ", path,
-        "; without the one that sealed the store its secrets cannot be opened"));
+    return absl::NotFoundError(
+        absl::StrCat("there is no keyring ", path,
+                     "; without the one that sealed the store its secrets cannot be opened"));
   }
   if (file.fd < 0) {
     return absl::PermissionDeniedError(
@@ -204,9 +202,8 @@ absl::Status Keyring::AddLine(absl::string_view line) {
   if (words[0].size() != 16 || !absl::SimpleHexAtoi(words[0], &key.info.id)) {
     return absl::InvalidArgumentError("the id is not 16 hex digits");
   }
-  const bool twice = std::any_of(keys_.begin(), keys_.end(), [&key](const Key& other) {
-    return other.info.id == key.info.id;
-  });
+  const bool twice = std::any_of(keys_.begin(), keys_.end(),
+                                 [&key](const Key& other) { return other.info.id == key.info.id; });
   if (twice) return absl::InvalidArgumentError("the id is there twice");
   std::string error;
   if (!absl::ParseTime(absl::RFC3339_full, words[1], &key.info.created, &error)) {

@@ -32,8 +32,8 @@ std::string ReadHolder(int fd) {
 absl::StatusOr<std::unique_ptr<ProcessLock>> ProcessLock::Acquire(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) {
-    return absl::UnavailableError(absl::StrCat("cannot open the lock ", path, ": ",
-                                               strerror(errno)));
+    return absl::UnavailableError(
+        absl::StrCat("cannot open the lock ", path, ": ", strerror(errno)));
   }
   std::unique_ptr<ProcessLock> lock(new ProcessLock(fd));
   struct flock whole = {};
@@ -46,9 +46,9 @@ absl::StatusOr<std::unique_ptr<ProcessLock>> ProcessLock::Acquire(const std::str
     }
     return absl::UnavailableError(absl::StrCat("cannot lock ", path, ": ", strerror(errno)));
   }
-  const std::string holder = absl::StrCat(
-      "pid ", getpid(), ", started ",
-      absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone()), "\n");
+  const std::string holder =
+      absl::StrCat("pid ", getpid(), ", started ",
+                   absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone()), "\n");
   // Only for the message above: failing to write it must not stop the server.
   if (ftruncate(fd, 0) == 0) {
     const ssize_t written = pwrite(fd, holder.data(), holder.size(), 0);

@@ -30,9 +30,7 @@ const unsigned char* Bytes(absl::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-unsigned char* Bytes(char* text) {
-  return reinterpret_cast<unsigned char*>(text);
-}
+unsigned char* Bytes(char* text) { return reinterpret_cast<unsigned char*>(text); }
 
 // One direction of AES-256-GCM with its context kept: making one costs more than sealing a row.
 class Gcm {

@@ -65,9 +65,7 @@ absl::Status SqliteStatement::Run() {
   return status;
 }
 
-void SqliteStatement::Reset() {
-  sqlite3_reset(statement_.get());
-}
+void SqliteStatement::Reset() { sqlite3_reset(statement_.get()); }
 
 int64_t SqliteStatement::Int(int column) const {
   return sqlite3_column_int64(statement_.get(), column);

@@ -85,9 +85,9 @@ class Loader {
   }
 
   absl::Status WalkIndex() {
-    absl::StatusOr<SqliteStatement> names =
-        db_.Prepare("SELECT kind, key, id FROM rows INDEXED BY sqlite_autoindex_rows_1 "
-                    "ORDER BY kind, key");
+    absl::StatusOr<SqliteStatement> names = db_.Prepare(
+        "SELECT kind, key, id FROM rows INDEXED BY sqlite_autoindex_rows_1 "
+        "ORDER BY kind, key");
     if (!names.ok()) return names.status();
     absl::StatusOr<SqliteStatement> fetch =
         db_.Prepare("SELECT kind, key, version, value FROM rows WHERE id = ?1");

@@ -27,9 +27,7 @@ constexpr Migration kMigrations[] = {
         );)sql"},
 };
 
-absl::Status Refuse(absl::string_view why) {
-  return absl::FailedPreconditionError(why);
-}
+absl::Status Refuse(absl::string_view why) { return absl::FailedPreconditionError(why); }
 
 absl::Status TakeSteps(SqliteConnection& db, absl::Span<const Migration> migrations) {
   absl::StatusOr<int64_t> version = db.QueryInt("PRAGMA user_version");
@@ -63,9 +61,7 @@ absl::Status TakeSteps(SqliteConnection& db, absl::Span<const Migration> migrati
 
 }  // namespace
 
-absl::Span<const Migration> SqliteMigrations() {
-  return kMigrations;
-}
+absl::Span<const Migration> SqliteMigrations() { return kMigrations; }
 
 absl::Status MigrateSqlite(SqliteConnection& db, absl::Span<const Migration> migrations) {
   absl::Status status = db.Execute("BEGIN IMMEDIATE");

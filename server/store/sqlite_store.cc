@@ -113,8 +113,8 @@ absl::Status EnsureFile(const std::string& path) {
   const bool tightened = fchmod(fd, 0600) == 0;
   close(fd);
   if (!tightened) {
-    return absl::UnavailableError(absl::StrCat("cannot make ", path, " private (mode 0600): ",
-                                               strerror(errno)));
+    return absl::UnavailableError(
+        absl::StrCat("cannot make ", path, " private (mode 0600): ", strerror(errno)));
   }
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -127,8 +127,8 @@ absl::Status EnsureFile(const std::string& path) {
 }
 
 absl::Status SqliteStore::OpenWriter() {
-  auto writer = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kWriter,
-                                       options_.vfs, options_.busy_timeout);
+  auto writer = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kWriter, options_.vfs,
+                                       options_.busy_timeout);
   if (!writer.ok()) return writer.status();
   writer_ = *std::move(writer);
   if (options_.unsafe_without_sync) {
@@ -160,8 +160,8 @@ absl::Status SqliteStore::OpenWriter() {
 }
 
 absl::Status SqliteStore::OpenReader() {
-  auto reader = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kReader,
-                                       options_.vfs, options_.busy_timeout);
+  auto reader = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kReader, options_.vfs,
+                                       options_.busy_timeout);
   if (!reader.ok()) return reader.status();
   reader_ = *std::move(reader);
   absl::StatusOr<SqliteStatement> prepared = reader_->Prepare(
@@ -208,8 +208,7 @@ absl::StatusOr<uint64_t> SqliteStore::VersionOf(const Write& write) {
   sql_.find.Bind(1, static_cast<int64_t>(write.kind));
   sql_.find.Bind(2, write.key);
   absl::StatusOr<bool> found = sql_.find.Step();
-  const uint64_t version =
-      found.ok() && *found ? static_cast<uint64_t>(sql_.find.Int(0)) : 0;
+  const uint64_t version = found.ok() && *found ? static_cast<uint64_t>(sql_.find.Int(0)) : 0;
   sql_.find.Reset();
   if (!found.ok()) return found.status();
   return version;
@@ -250,8 +249,7 @@ absl::Status SqliteStore::Apply(const Write& write) {
 
 absl::Status SqliteStore::CheckFence(Fence fence) {
   absl::StatusOr<bool> found = sql_.read_epoch.Step();
-  const uint64_t epoch =
-      found.ok() && *found ? static_cast<uint64_t>(sql_.read_epoch.Int(0)) : 0;
+  const uint64_t epoch = found.ok() && *found ? static_cast<uint64_t>(sql_.read_epoch.Int(0)) : 0;
   sql_.read_epoch.Reset();
   if (!found.ok()) return found.status();
   return epoch == fence.epoch ? absl::OkStatus() : StaleFence(fence.epoch, epoch);
@@ -269,9 +267,9 @@ absl::Status SqliteStore::FinishCommit() {
       "COMMIT");
   writer_->Rollback();
   if (overwritten.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(status.message(), "; if the machine stops before the next "
-                                                     "successful commit, this one may be found"));
+  return absl::Status(status.code(), absl::StrCat(status.message(),
+                                                  "; if the machine stops before the next "
+                                                  "successful commit, this one may be found"));
 }
 
 absl::Status SqliteStore::Transact(absl::Span<const Write> writes, Fence fence) {

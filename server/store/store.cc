@@ -11,19 +11,32 @@ namespace credbroker::store {
 
 std::string RowKindName(RowKind kind) {
   switch (kind) {
-    case RowKind::kMeta: return "meta";
-    case RowKind::kDocument: return "document";
-    case RowKind::kSecret: return "secret";
-    case RowKind::kIntent: return "intent";
-    case RowKind::kHealth: return "health";
-    case RowKind::kHistory: return "history";
-    case RowKind::kBatch: return "batch";
-    case RowKind::kTombstone: return "tombstone";
-    case RowKind::kSourceDigest: return "source-digest";
-    case RowKind::kSpentToken: return "spent-token";
-    case RowKind::kRequestId: return "request-id";
-    case RowKind::kBackoff: return "backoff";
-    case RowKind::kLeaseMarker: return "lease-marker";
+    case RowKind::kMeta:
+      return "meta";
+    case RowKind::kDocument:
+      return "document";
+    case RowKind::kSecret:
+      return "secret";
+    case RowKind::kIntent:
+      return "intent";
+    case RowKind::kHealth:
+      return "health";
+    case RowKind::kHistory:
+      return "history";
+    case RowKind::kBatch:
+      return "batch";
+    case RowKind::kTombstone:
+      return "tombstone";
+    case RowKind::kSourceDigest:
+      return "source-digest";
+    case RowKind::kSpentToken:
+      return "spent-token";
+    case RowKind::kRequestId:
+      return "request-id";
+    case RowKind::kBackoff:
+      return "backoff";
+    case RowKind::kLeaseMarker:
+      return "lease-marker";
   }
   return absl::StrCat("kind ", static_cast<int>(kind));
 }
@@ -51,15 +64,14 @@ absl::Status CheckWrites(absl::Span<const Write> writes) {
 }
 
 absl::Status VersionMismatch(const Write& write, uint64_t found) {
-  return absl::AbortedError(absl::StrCat(
-      RowName(write.kind, write.key), " has version ", found, " (0: does not exist), expected ",
-      write.expect_version.value_or(0)));
+  return absl::AbortedError(absl::StrCat(RowName(write.kind, write.key), " has version ", found,
+                                         " (0: does not exist), expected ",
+                                         write.expect_version.value_or(0)));
 }
 
 absl::Status StaleFence(uint64_t held, uint64_t current) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("another owner took over this store: our epoch is ", held,
-                   ", the store's is ", current));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "another owner took over this store: our epoch is ", held, ", the store's is ", current));
 }
 
 }  // namespace credbroker::store

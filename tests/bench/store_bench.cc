@@ -30,8 +30,8 @@ class Fleet {
     folder_ = folder;
     const std::string keyring = folder_ / "keyring";
     if (!InitKeyring(keyring).ok()) abort();
-    sealer_ = std::make_unique<Sealer>(
-        std::make_shared<const Keyring>(Keyring::Load(keyring).value()));
+    sealer_ =
+        std::make_unique<Sealer>(std::make_shared<const Keyring>(Keyring::Load(keyring).value()));
     store_ = OpenSqliteStore({.path = folder_ / "store.db"}).value();
     fence_ = store_->TakeOwnership().value();
     Commit(Writes(kRows, 1));

@@ -169,8 +169,7 @@ TEST(InitKeyring, SaysWhereItCannotWrite) {
 // Computed with another implementation of RFC 5869 (Python's hmac).
 TEST(DeriveKey, IsHkdfSha256OfTheDeriveKey) {
   absl::StatusOr<Keyring> keyring = Keyring::Parse(Valid(), "test");
-  const std::string expected =
-      "4de77e2a2e43df362d266203f651deb2b61d7c4f072bf946b333dc4b42ddc263";
+  const std::string expected = "4de77e2a2e43df362d266203f651deb2b61d7c4f072bf946b333dc4b42ddc263";
   std::string hex;
   const core::Secret derived = keyring->DeriveKey("lease-mac");
   for (unsigned char byte : derived.reveal()) hex += absl::StrCat(absl::Hex(byte, absl::kZeroPad2));
@@ -187,8 +186,8 @@ TEST(DeriveKey, DiffersByPurposeAndSurvivesRotation) {
   EXPECT_EQ(before->DeriveKey("lease-mac"), after->DeriveKey("lease-mac"));
   EXPECT_NE(before->DeriveKey("lease-mac"), before->DeriveKey("audit-chain"));
   absl::StatusOr<Keyring> replaced = Keyring::Parse(
-      absl::StrReplaceAll(Valid(), {{absl::StrCat("derive ", kBytes1),
-                                     absl::StrCat("derive ", kBytes2)}}),
+      absl::StrReplaceAll(Valid(),
+                          {{absl::StrCat("derive ", kBytes1), absl::StrCat("derive ", kBytes2)}}),
       "test");
   EXPECT_NE(before->DeriveKey("lease-mac"), replaced->DeriveKey("lease-mac"));
 }

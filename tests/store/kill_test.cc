@@ -67,8 +67,7 @@ uint64_t KillWithin(pid_t child, int acks, std::mt19937_64& random) {
   uint64_t seen = 0;
   while (seen < wanted && read(acks, &byte, 1) == 1) ++seen;
   // Spread over the length of a commit; the moment is what is random here.
-  const auto until =
-      std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 3'000);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 3'000);
   while (std::chrono::steady_clock::now() < until) {
   }
   kill(child, SIGKILL);
@@ -96,8 +95,8 @@ class Kill : public ::testing::Test {
     }
     close(pipe_ends[1]);
     const uint64_t acknowledged =
-        done_ + (kill_at.has_value() ? CountAcks(pipe_ends[0])
-                                     : KillWithin(child, pipe_ends[0], random_));
+        done_ +
+        (kill_at.has_value() ? CountAcks(pipe_ends[0]) : KillWithin(child, pipe_ends[0], random_));
     close(pipe_ends[0]);
     int how = 0;
     ASSERT_EQ(waitpid(child, &how, 0), child);

@@ -18,9 +18,9 @@ std::vector<Write> NumberedCommit(uint64_t seed, uint64_t n, size_t max_value) {
     Write write{RowKind::kDocument, key, std::nullopt, n};
     if (random() % 5 != 0) {
       // Starts with its own name and repeats one letter, so a swapped or mixed page shows.
-      write.value = absl::StrCat(key, " of ", n, " ",
-                                 std::string(random() % (max_value + 1),
-                                             static_cast<char>('a' + (n + i) % 26)));
+      write.value = absl::StrCat(
+          key, " of ", n, " ",
+          std::string(random() % (max_value + 1), static_cast<char>('a' + (n + i) % 26)));
     }
     writes.push_back(std::move(write));
   }

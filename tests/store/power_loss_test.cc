@@ -1,8 +1,8 @@
 // Promise: a power loss loses no acknowledged commit and leaves no half one. CREDBROKER_IMAGES sets
 // the number of disk images (100 in CI).
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <random>
@@ -138,10 +138,10 @@ class Experiment {
 };
 
 void Report(const char* what, const Tally& tally) {
-  std::printf("[ figures  ] %s: %d images, %d lost a commit, %d damaged, %d held the commit in "
-              "flight\n",
-              what, tally.images, tally.lost, tally.damaged,
-              static_cast<int>(tally.in_flight_found));
+  std::printf(
+      "[ figures  ] %s: %d images, %d lost a commit, %d damaged, %d held the commit in "
+      "flight\n",
+      what, tally.images, tally.lost, tally.damaged, static_cast<int>(tally.in_flight_found));
 }
 
 TEST(PowerLoss, LosesNoAcknowledgedCommitAndLeavesNoHalfOne) {

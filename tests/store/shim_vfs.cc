@@ -9,13 +9,9 @@
 namespace credbroker::store {
 namespace {
 
-sqlite3_vfs* Real() {
-  return sqlite3_vfs_find("unix");
-}
+sqlite3_vfs* Real() { return sqlite3_vfs_find("unix"); }
 
-DiskObserver& ObserverOf(sqlite3_vfs* vfs) {
-  return *static_cast<DiskObserver*>(vfs->pAppData);
-}
+DiskObserver& ObserverOf(sqlite3_vfs* vfs) { return *static_cast<DiskObserver*>(vfs->pAppData); }
 
 // SQLite allocates szOsFile bytes for it; the real file follows it in memory.
 struct ShimFile {
@@ -26,13 +22,9 @@ struct ShimFile {
   sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
 
-ShimFile* Shim(sqlite3_file* file) {
-  return reinterpret_cast<ShimFile*>(file);
-}
+ShimFile* Shim(sqlite3_file* file) { return reinterpret_cast<ShimFile*>(file); }
 
-sqlite3_file* RealOf(sqlite3_file* file) {
-  return Shim(file)->real();
-}
+sqlite3_file* RealOf(sqlite3_file* file) { return Shim(file)->real(); }
 
 int Close(sqlite3_file* file) {
   const int code = RealOf(file)->pMethods->xClose(RealOf(file));
@@ -62,14 +54,19 @@ const sqlite3_io_methods* Methods() {
   static const sqlite3_io_methods methods = {
       .iVersion = 2,  // shared memory, no memory mapping
       .xClose = Close,
-      .xRead = [](sqlite3_file* f, void* data, int size,
-                  sqlite3_int64 at) { return RealOf(f)->pMethods->xRead(RealOf(f), data, size, at); },
+      .xRead =
+          [](sqlite3_file* f, void* data, int size, sqlite3_int64 at) {
+            return RealOf(f)->pMethods->xRead(RealOf(f), data, size, at);
+          },
       .xWrite = Write,
       .xTruncate = Truncate,
       .xSync = Sync,
-      .xFileSize = [](sqlite3_file* f,
-                      sqlite3_int64* size) { return RealOf(f)->pMethods->xFileSize(RealOf(f), size); },
-      .xLock = [](sqlite3_file* f, int lock) { return RealOf(f)->pMethods->xLock(RealOf(f), lock); },
+      .xFileSize =
+          [](sqlite3_file* f, sqlite3_int64* size) {
+            return RealOf(f)->pMethods->xFileSize(RealOf(f), size);
+          },
+      .xLock = [](sqlite3_file* f,
+                  int lock) { return RealOf(f)->pMethods->xLock(RealOf(f), lock); },
       .xUnlock = [](sqlite3_file* f,
                     int lock) { return RealOf(f)->pMethods->xUnlock(RealOf(f), lock); },
       .xCheckReservedLock =
@@ -92,10 +89,8 @@ const sqlite3_io_methods* Methods() {
             return RealOf(f)->pMethods->xShmLock(RealOf(f), offset, n, flags);
           },
       .xShmBarrier = [](sqlite3_file* f) { RealOf(f)->pMethods->xShmBarrier(RealOf(f)); },
-      .xShmUnmap =
-          [](sqlite3_file* f, int remove) {
-            return RealOf(f)->pMethods->xShmUnmap(RealOf(f), remove);
-          },
+      .xShmUnmap = [](sqlite3_file* f,
+                      int remove) { return RealOf(f)->pMethods->xShmUnmap(RealOf(f), remove); },
       .xFetch = nullptr,
       .xUnfetch = nullptr,
   };
@@ -140,8 +135,6 @@ ShimVfs::ShimVfs(std::string name, DiskObserver& observer) : name_(std::move(nam
   if (sqlite3_vfs_register(&vfs_, 0) != SQLITE_OK) abort();
 }
 
-ShimVfs::~ShimVfs() {
-  sqlite3_vfs_unregister(&vfs_);
-}
+ShimVfs::~ShimVfs() { sqlite3_vfs_unregister(&vfs_); }
 
 }  // namespace credbroker::store

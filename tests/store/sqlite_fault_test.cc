@@ -26,8 +26,8 @@ class SqliteFault : public ::testing::Test {
   }
   void Open() {
     store_.reset();
-    absl::StatusOr<std::unique_ptr<Store>> store = OpenSqliteStore(
-        {.path = folder_ / "store.db", .checkpoint_pages = 20, .vfs = vfs_.name()});
+    absl::StatusOr<std::unique_ptr<Store>> store =
+        OpenSqliteStore({.path = folder_ / "store.db", .checkpoint_pages = 20, .vfs = vfs_.name()});
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
     fence_ = store_->TakeOwnership().value();

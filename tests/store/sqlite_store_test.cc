@@ -173,8 +173,7 @@ TEST(SqliteStore, EveryNewStoreHasAnIdOfItsOwn) {
 
 TEST(SqliteStore, ALockHeldByAnotherProgramIsUnavailableAndPasses) {
   ScratchFolder folder;
-  auto store =
-      OpenSqliteStore({.path = folder / "store.db", .busy_timeout = absl::ZeroDuration()});
+  auto store = OpenSqliteStore({.path = folder / "store.db", .busy_timeout = absl::ZeroDuration()});
   ASSERT_TRUE(store.ok());
   const Fence fence = (*store)->TakeOwnership().value();
   sqlite3* other = nullptr;
