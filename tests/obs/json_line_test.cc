@@ -36,6 +36,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"line_separator", "\xE2\x80\xA8\xE2\x80\xA9", R"("\u2028\u2029")"},
                     Case{"stray_continuation", "\x80x", "\"" + kBad + "x\""},
                     Case{"overlong_slash", "\xC0\xAF", "\"" + kBad + kBad + "\""},
+                    Case{"overlong_three", "\xE0\x80\xAF", "\"" + kBad + kBad + kBad + "\""},
                     Case{"surrogate", "\xED\xA0\x80", "\"" + kBad + kBad + kBad + "\""},
                     Case{"above_unicode", "\xF4\x90\x80\x80",
                          "\"" + kBad + kBad + kBad + kBad + "\""},

@@ -59,7 +59,7 @@ TEST_F(LogTest, KeepsTheTypeOfEachField) {
            {"span", absl::Milliseconds(250)},
            {"time", absl::FromUnixMillis(1)},
            {"status", absl::NotFoundError("gone")}});
-  const nlohmann::json line = Only();
+  nlohmann::json line = Only();
   EXPECT_EQ(line["s"], "x");
   EXPECT_EQ(line["i"], -3);
   EXPECT_EQ(line["u"], std::numeric_limits<uint64_t>::max());
@@ -72,7 +72,7 @@ TEST_F(LogTest, KeepsTheTypeOfEachField) {
 
 TEST_F(LogTest, CannotBeMadeToForgeALine) {
   LogInfo("t", "a\n{\"level\":\"error\"}", {{"k\n", "\r\nx\xFF"}});
-  const nlohmann::json line = Only();
+  nlohmann::json line = Only();
   EXPECT_EQ(lines_[0].find('\n'), std::string::npos);
   EXPECT_EQ(line["level"], "info");
   EXPECT_EQ(line["k\n"], "\r\nx\xEF\xBF\xBD");
@@ -85,7 +85,7 @@ TEST_F(LogTest, CutsAFloodedValue) {
 
 TEST_F(LogTest, RenamesAFieldThatWouldRepeatAStandardOne) {
   LogInfo("t", "m", {{"level", "error"}});
-  const nlohmann::json line = Only();
+  nlohmann::json line = Only();
   EXPECT_EQ(line["level"], "info");
   EXPECT_EQ(line["field_level"], "error");
 }
@@ -122,7 +122,7 @@ TEST_F(LogTest, ChangesItsLevelAtRunTime) {
 TEST_F(LogTest, TakesOverTheMessagesOfGrpc) {
   BridgeGrpcLog();
   gpr_log_message("/deep/path/file.cc", 12, GPR_LOG_SEVERITY_ERROR, "bad \"thing\"");
-  const nlohmann::json line = Only();
+  nlohmann::json line = Only();
   EXPECT_EQ(line["component"], "grpc");
   EXPECT_EQ(line["level"], "error");
   EXPECT_EQ(line["msg"], "bad \"thing\"");
