@@ -10,7 +10,8 @@ namespace {
 // Distance of neighbours after appending or relabelling. Every index pays a bit for each place, so
 // it is small; random insertions then relabel once in some per cent of growth.
 constexpr uint32_t kGap = 4;
-// Room left on each side of the id that forced a relabelling: the next ones often belong beside it.
+// Room left at least on each side of the id that forced a relabelling, as the next ones often
+// belong beside it; and of other recent ones, as several sorted runs may come in turn.
 constexpr uint32_t kMinHole = 32;
 // Former members remembered at least; more when there are more members.
 constexpr size_t kMinFormer = 1024;
@@ -63,18 +64,22 @@ void IdOrder::Relabel(absl::string_view newcomer) {
   moved_.assign(slots_.size(), kNobody);
   std::vector<Slot> slots;
   slots.reserve((by_id_.size() + former_.size() + 2) * kGap);
+  const auto leave = [&slots](size_t room) { slots.resize(slots.size() + room, kNoSlot); };
   const size_t hole = std::max<size_t>(kMinHole, by_id_.size() / 4);
+  const size_t recent_hole = std::max<size_t>(kMinHole, by_id_.size() / 16);
   bool placed = false;
   const auto put = [&](absl::string_view id, uint32_t& position) {
     if (!placed && newcomer < id) {
-      slots.resize(slots.size() + 2 * hole, kNoSlot);
+      leave(2 * hole);
       placed = true;
     }
+    const bool recent = Recent(position);
+    leave(recent ? recent_hole : kGap - 1);
     const Slot slot = slots_[position];
-    slots.resize(slots.size() + kGap - 1, kNoSlot);
     moved_[position] = static_cast<uint32_t>(slots.size());
     position = static_cast<uint32_t>(slots.size());
     slots.push_back(slot);
+    if (recent) leave(recent_hole);
   };
   auto member = by_id_.begin();
   auto former = former_.begin();
@@ -88,7 +93,9 @@ void IdOrder::Relabel(absl::string_view newcomer) {
     }
   }
   slots_ = std::move(slots);
-  recent_.fill(kNobody);
+  for (uint32_t& position : recent_) {
+    if (position != kNobody) position = moved_[position];
+  }
 }
 
 IdOrder::Placed IdOrder::Insert(absl::string_view id, Slot slot) {
