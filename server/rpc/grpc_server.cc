@@ -1,0 +1,275 @@
+#include "server/rpc/grpc_server.h"
+
+#include <algorithm>
+#include <climits>
+#include <thread>
+#include <utility>
+
+#include <grpc/grpc.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#ifdef CREDBROKER_REFLECTION
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#endif
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/obs/log.h"
+#include "server/rpc/wire.h"
+
+namespace credbroker::rpc {
+namespace {
+
+int Millis(absl::Duration duration) {
+  const int64_t ms = absl::ToInt64Milliseconds(duration);
+  return ms > INT_MAX ? INT_MAX : static_cast<int>(ms);
+}
+
+// A linked plugin adds itself to every server; this takes it away again where it is not wanted.
+class NoPlugins final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->clear();
+  }
+};
+
+void ApplyLimits(const TransportLimits& limits, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(limits.max_receive_bytes);
+  builder.SetMaxSendMessageSize(limits.max_send_bytes);
+  builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, limits.max_metadata_bytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Millis(limits.max_idle));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Millis(limits.max_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, Millis(limits.age_grace));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Millis(limits.keepalive));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Millis(limits.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             Millis(limits.min_ping_interval));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, limits.max_ping_strikes);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             Millis(limits.handshake_timeout));
+  // On by default, and then two servers share a port in silence.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetResourceQuota(grpc::ResourceQuota("credbroker").Resize(limits.memory_bytes));
+}
+
+}  // namespace
+
+absl::Status CheckPlaintextAddress(absl::string_view address, bool plaintext) {
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  if (colon == absl::string_view::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", address, "' is not an address: write host:port, port 0 to 65535"));
+  }
+  if (!plaintext) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", address,
+        "' would be served in plain text: use a unix socket, or allow plain text explicitly"));
+  }
+  const absl::string_view host = address.substr(0, colon);
+  // Numbers only: what a name resolves to may change.
+  const bool v4 = host.substr(0, 4) == "127." &&
+                  host.find_first_not_of("0123456789.") == absl::string_view::npos;
+  if (!v4 && host != "[::1]") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", address,
+        "' is not a loopback address; plain text is served on 127.x.x.x and [::1] only"));
+  }
+  return absl::OkStatus();
+}
+
+// One principal: a grpc::Server with its queues, threads, bound services and guard.
+class GrpcServer::Listener {
+ public:
+  Listener(const Options& options, std::string principal, bool tcp)
+      : guard_(GuardOptions(options.guard, std::move(principal), tcp)) {}
+  ~Listener() { Stop(absl::Now()); }
+
+  absl::Status StartUnix(const Options& options, const Endpoint& endpoint,
+                         obs::GrpcServerMetrics& metrics) {
+    const UnixListener::Options& socket = *endpoint.unix_socket;
+    auto opened = UnixListener::Open(socket);
+    if (!opened.ok()) return opened.status();
+    unix_ = *std::move(opened);
+    target_ = absl::StrCat("unix:", socket.path);
+    grpc::ServerBuilder builder;
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
+    if (absl::Status status = Build(builder, options, options.limits, endpoint.services, metrics);
+        !status.ok()) {
+      return status;
+    }
+    unix_->Start([this](int fd) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.fd = fd;
+      acceptor_->HandleNewConnection(&connection);
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status StartTcp(const Options& options, const Endpoint& endpoint,
+                        obs::GrpcServerMetrics& metrics) {
+    const std::string& address = endpoint.tcp_address;
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    TransportLimits limits = options.limits;
+    // Clients behind a balancer learn of new servers only when their connection ends.
+    if (limits.max_age == absl::InfiniteDuration()) limits.max_age = absl::Hours(1);
+    absl::Status status = Build(builder, options, limits, endpoint.services, metrics);
+    // A failed bind shows as port 0 only.
+    if (status.ok() && port == 0) status = absl::UnavailableError("the port was not bound");
+    if (!status.ok()) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ",
+                                                 status.message(), "; is the port in use?"));
+    }
+    target_ = absl::StrCat(absl::string_view(address).substr(0, address.rfind(':')), ":", port);
+    return absl::OkStatus();
+  }
+
+  // Stops accepting, so that no connection comes between the servers' ends.
+  void StopAccepting() {
+    if (unix_ != nullptr) unix_->Stop();
+  }
+  void Stop(absl::Time deadline) {
+    StopAccepting();
+    // Calls need the loops to end, so the queues go last.
+    if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(deadline));
+    for (auto& queue : queues_) queue->Shutdown();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    if (server_ == nullptr) {
+      // Never built or its loops never ran: nobody else empties the queues.
+      for (auto& queue : queues_) RunLoop(*queue);
+    }
+    queues_.clear();
+    server_.reset();
+  }
+
+  const std::string& target() const { return target_; }
+  const Guard& guard() const { return guard_; }
+  uint64_t refused() const { return unix_ == nullptr ? 0 : unix_->refused(); }
+
+ private:
+  static Guard::Options GuardOptions(Guard::Options options, std::string principal, bool tcp) {
+    options.principal = std::move(principal);
+    options.count_peers = tcp;
+    return options;
+  }
+
+  absl::Status Build(grpc::ServerBuilder& builder, const Options& options,
+                     const TransportLimits& limits, const std::vector<RpcService*>& services,
+                     obs::GrpcServerMetrics& metrics) {
+    ApplyLimits(limits, builder);
+    if (!options.reflection) builder.SetOption(std::make_unique<NoPlugins>());
+    for (RpcService* service : services) {
+      bound_.push_back(service->Bind());
+      builder.RegisterService(&bound_.back()->service());
+    }
+    const unsigned cores = std::thread::hardware_concurrency();
+    const int loops = options.loop_threads > 0
+                          ? options.loop_threads
+                          : std::max(1, static_cast<int>(cores) / 2);
+    for (int i = 0; i < loops; ++i) queues_.push_back(builder.AddCompletionQueue());
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) return absl::UnavailableError("gRPC did not start");
+    for (auto& queue : queues_) {
+      for (auto& service : bound_) service->Serve(guard_, metrics, *queue);
+      threads_.emplace_back([q = queue.get()] { RunLoop(*q); });
+    }
+    return absl::OkStatus();
+  }
+
+  Guard guard_;
+  std::string target_;
+  std::unique_ptr<UnixListener> unix_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::vector<std::unique_ptr<BoundService>> bound_;
+  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<std::thread> threads_;
+};
+
+GrpcServer::GrpcServer(std::vector<RpcService*> services,
+                       std::vector<std::unique_ptr<Listener>> listeners)
+    : services_(std::move(services)), listeners_(std::move(listeners)) {}
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Options options,
+                                                              obs::GrpcServerMetrics& metrics) {
+  InstallParseLog();
+#ifdef CREDBROKER_REFLECTION
+  if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+#else
+  if (options.reflection) {
+    return absl::InvalidArgumentError("this build has no reflection; turn it off");
+  }
+#endif
+  if (options.endpoints.empty()) {
+    return absl::InvalidArgumentError("no listener: name a unix socket or a loopback address");
+  }
+  std::vector<RpcService*> services;
+  for (const Endpoint& endpoint : options.endpoints) {
+    for (RpcService* service : endpoint.services) {
+      if (std::find(services.begin(), services.end(), service) == services.end()) {
+        services.push_back(service);
+      }
+    }
+    if (endpoint.unix_socket.has_value()) continue;
+    absl::Status status = CheckPlaintextAddress(endpoint.tcp_address, endpoint.plaintext);
+    if (!status.ok()) return status;
+  }
+  std::vector<std::unique_ptr<Listener>> listeners;
+  for (const Endpoint& endpoint : options.endpoints) {
+    const bool tcp = !endpoint.unix_socket.has_value();
+    listeners.push_back(std::make_unique<Listener>(
+        options, tcp ? "loopback" : absl::StrCat("unix:", endpoint.unix_socket->path), tcp));
+    absl::Status status = tcp ? listeners.back()->StartTcp(options, endpoint, metrics)
+                              : listeners.back()->StartUnix(options, endpoint, metrics);
+    if (!status.ok()) return status;
+  }
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(services), std::move(listeners)));
+}
+
+GrpcServer::~GrpcServer() { Stop(absl::ZeroDuration()); }
+
+void GrpcServer::Stop(absl::Duration patience) {
+  if (stopped_) return;
+  stopped_ = true;
+  for (auto& listener : listeners_) listener->StopAccepting();
+  for (RpcService* service : services_) service->StartDraining();
+  const absl::Time deadline = absl::Now() + patience;
+  for (auto& listener : listeners_) listener->Stop(deadline);
+}
+
+std::vector<std::string> GrpcServer::targets() const {
+  std::vector<std::string> targets;
+  for (const auto& listener : listeners_) targets.push_back(listener->target());
+  return targets;
+}
+
+std::vector<const Guard*> GrpcServer::guards() const {
+  std::vector<const Guard*> guards;
+  for (const auto& listener : listeners_) guards.push_back(&listener->guard());
+  return guards;
+}
+
+uint64_t GrpcServer::refused_connections() const {
+  uint64_t refused = 0;
+  for (const auto& listener : listeners_) refused += listener->refused();
+  return refused;
+}
+
+}  // namespace credbroker::rpc
