@@ -17,7 +17,7 @@ namespace {
 
 // Longer values are not what any of these headers holds.
 constexpr size_t kMaxText = 128;
-constexpr int kMaxDigits = 18;  // fits int64 with room for a factor of 1
+constexpr int kMaxDigits = 18;  // fits int64
 
 struct Number {
   int64_t whole = 0;
@@ -30,8 +30,8 @@ std::optional<Number> TakeNumber(absl::string_view& text) {
   size_t i = 0;
   int digits = 0;
   for (; i < text.size() && absl::ascii_isdigit(text[i]); ++i) {
+    if ((n.whole != 0 || text[i] != '0') && ++digits > kMaxDigits) return std::nullopt;
     n.whole = n.whole * 10 + (text[i] - '0');
-    if (n.whole != 0 && ++digits > kMaxDigits) return std::nullopt;
   }
   bool any = i > 0;
   if (i < text.size() && text[i] == '.') {

@@ -96,6 +96,16 @@ PolicyRow ChallengePage(std::string name, std::string body) {
   return r;
 }
 
+// Adds `row` for bodies with a member `key` whose text begins so, written with and without a blank.
+// The bare quotes keep a caller's words out: repeated inside a JSON string they would be escaped.
+void AddMessage(Rows& rows, PolicyRow row, const std::string& key, const std::string& text) {
+  row.body_contains = "\"" + key + "\":\"" + text;
+  rows.push_back(row);
+  row.name += "-spaced";
+  row.body_contains = "\"" + key + "\": \"" + text;
+  rows.push_back(std::move(row));
+}
+
 // One set of answers to "the token was not accepted".
 void AddUnauthorized(Rows& rows, const std::string& name, const Statuses& statuses,
                      const Codes& codes) {
@@ -194,9 +204,7 @@ void AddCodes(Rows& rows) {
            {"model_not_found", "model_not_supported", "unsupported_model", "model_not_available",
             "modelnotfound", "model_not_found_error", "invalid_model", "deploymentnotfound"}));
   // DeepSeek: 402 "Insufficient Balance" with code invalid_request_error.
-  PolicyRow balance = With(Quota("quota-balance"), {402});
-  balance.body_contains = "\"message\":*insufficient balance";
-  rows.push_back(std::move(balance));
+  AddMessage(rows, With(Quota("quota-balance"), {402}), "message", "insufficient balance");
   rows.push_back(
       With(RequestFault("request-fault-type"), {0, 2, 400, 401, 402, 404, 413, 422},
            {"invalid_request_error", "invalid_request", "invalid_argument", "badrequesterror",
@@ -235,19 +243,19 @@ void AddStatuses(Rows& rows) {
 // Google's 429 of any reason is a limit of one model; QUOTA_EXHAUSTED comes with the time it ends.
 Rows GoogleRows() { return {With(RateLimited("google-rate-limited"), {429})}; }
 
-// Anthropic reports an empty prepaid balance as 400 invalid_request_error. The quote before the
-// text keeps a caller's words out: inside a JSON string it would be escaped.
+// Anthropic reports an empty prepaid balance as 400 invalid_request_error.
 Rows AnthropicRows() {
-  PolicyRow balance = With(Quota("anthropic-credit-balance"), {400, 402, 403});
-  balance.body_contains = "\"message\":*\"your credit balance is too low";
-  return {std::move(balance)};
+  Rows rows;
+  AddMessage(rows, With(Quota("anthropic-credit-balance"), {400, 402, 403}), "message",
+             "your credit balance is too low");
+  return rows;
 }
 
 // xAI answers a wrong key with 400.
 Rows XaiRows() {
-  Rows rows;
-  AddUnauthorized(rows, "xai-incorrect-key", {400}, {});
-  for (PolicyRow& r : rows) r.body_contains = "\"error\":*\"incorrect api key provided";
+  Rows keys, rows;
+  AddUnauthorized(keys, "xai-incorrect-key", {400}, {});
+  for (const PolicyRow& r : keys) AddMessage(rows, r, "error", "incorrect api key provided");
   return rows;
 }
 

@@ -43,6 +43,8 @@ uint64_t DemandOf(const AcquireCommand& command) {
     digest.Add(value);
   }
   digest.Add(uint64_t{command.allow_probe});
+  // A session-bound call does not probe while its key has something open: another demand.
+  digest.Add(uint64_t{command.session_key.empty()});
   return digest.value();
 }
 

@@ -1,0 +1,78 @@
+// Names as small numbers, given back when nobody refers to them: an invented model name costs memory only
+// while a record or lease holds it. Number 0 is the empty name, never freed. Thread-compatible.
+#ifndef CREDBROKER_CORE_INTERNER_H_
+#define CREDBROKER_CORE_INTERNER_H_
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+
+namespace credbroker::core {
+
+template <typename IdType>
+class Interner {
+ public:
+  Interner() { names_.push_back({std::string(), 1}); }
+
+  // The number of `name`, with one reference more.
+  IdType Ref(absl::string_view name) {
+    if (name.empty()) return IdType(0);
+    auto it = by_name_.find(name);
+    if (it != by_name_.end()) {
+      ++names_[it->second].refs;
+      return IdType(it->second);
+    }
+    uint32_t number;
+    if (free_.empty()) {
+      number = static_cast<uint32_t>(names_.size());
+      names_.push_back({std::string(name), 1});
+    } else {
+      number = free_.back();
+      free_.pop_back();
+      names_[number].name.assign(name.data(), name.size());
+      names_[number].refs = 1;
+    }
+    by_name_.emplace(names_[number].name, number);
+    return IdType(number);
+  }
+  void Ref(IdType id) {
+    if (id.number() != 0) ++names_[id.number()].refs;
+  }
+  void Unref(IdType id) {
+    if (id.number() == 0) return;
+    Entry& entry = names_[id.number()];
+    if (--entry.refs != 0) return;
+    by_name_.erase(entry.name);
+    entry.name.clear();
+    entry.name.shrink_to_fit();
+    free_.push_back(id.number());
+  }
+  // Without a reference: only good until the next change.
+  std::optional<IdType> Find(absl::string_view name) const {
+    if (name.empty()) return IdType(0);
+    auto it = by_name_.find(name);
+    if (it == by_name_.end()) return std::nullopt;
+    return IdType(it->second);
+  }
+  const std::string& Name(IdType id) const { return names_[id.number()].name; }
+  size_t size() const { return by_name_.size(); }
+  uint32_t limit() const { return static_cast<uint32_t>(names_.size()); }
+
+ private:
+  struct Entry {
+    std::string name;
+    uint64_t refs = 0;
+  };
+  std::deque<Entry> names_;  // a deque: by_name_ keeps views of its strings
+  absl::flat_hash_map<absl::string_view, uint32_t> by_name_;
+  std::vector<uint32_t> free_;
+};
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_INTERNER_H_

@@ -1,0 +1,87 @@
+#include "core/lease_table.h"
+
+#include "core/check.h"
+
+namespace credbroker::core {
+
+uint32_t LeaseTable::Add(Slot slot, Record& record, PrincipalId principal, ModelId model,
+                         int64_t granted_ns, int64_t expires_ns) {
+  uint32_t index;
+  if (free_.empty()) {
+    index = static_cast<uint32_t>(cells_.size());
+    cells_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  LeaseCell& cell = cells_[index];
+  cell = LeaseCell();
+  cell.seq = LeaseSeq(next_seq_++);
+  cell.uid = record.uid;
+  cell.material_version = record.material == nullptr ? 0 : record.material->version;
+  cell.granted_ns = granted_ns;
+  cell.expires_ns = expires_ns;
+  cell.slot = slot;
+  cell.principal = principal;
+  cell.model = model;
+  cell.next = record.first_lease;
+  if (cell.next != kNoCell) cells_[cell.next].prev = index;
+  record.first_lease = index;
+  ++record.in_flight;
+  expiry_.Set(index, expires_ns);
+  return index;
+}
+
+LeaseCell* LeaseTable::Find(uint32_t cell, LeaseSeq seq) {
+  if (cell >= cells_.size() || seq == kNoLease || cells_[cell].seq != seq) return nullptr;
+  return &cells_[cell];
+}
+
+const LeaseCell* LeaseTable::Find(uint32_t cell, LeaseSeq seq) const {
+  return const_cast<LeaseTable*>(this)->Find(cell, seq);
+}
+
+void LeaseTable::Extend(uint32_t cell, int64_t expires_ns) {
+  CB_CHECK(cells_[cell].end == LeaseEnd::kLive);
+  cells_[cell].expires_ns = expires_ns;
+  expiry_.Set(cell, expires_ns);
+}
+
+void LeaseTable::End(uint32_t index, Record& record, LeaseEnd end, int64_t now_ns) {
+  LeaseCell& cell = cells_[index];
+  CB_CHECK(cell.end == LeaseEnd::kLive && end != LeaseEnd::kLive);
+  CB_CHECK(record.uid == cell.uid && record.in_flight > 0);
+  if (cell.prev != kNoCell) {
+    cells_[cell.prev].next = cell.next;
+  } else {
+    CB_CHECK(record.first_lease == index);
+    record.first_lease = cell.next;
+  }
+  if (cell.next != kNoCell) cells_[cell.next].prev = cell.prev;
+  --record.in_flight;
+  expiry_.Erase(index);
+  cell.end = end;
+  cell.ended_ns = now_ns;
+  cell.prev = cell.next = kNoCell;
+  if (ended_tail_ != kNoCell) cells_[ended_tail_].next = index;
+  ended_tail_ = index;
+  if (ended_head_ == kNoCell) ended_head_ = index;
+  ++ended_;
+}
+
+void LeaseTable::Forget(int64_t before_ns, size_t max, int limit,
+                        absl::FunctionRef<void(uint32_t cell, LeaseCell&)> forget) {
+  for (int i = 0; i < limit && ended_head_ != kNoCell; ++i) {
+    const uint32_t index = ended_head_;
+    LeaseCell& cell = cells_[index];
+    if (ended_ <= max && cell.ended_ns > before_ns) return;
+    ended_head_ = cell.next;
+    if (ended_head_ == kNoCell) ended_tail_ = kNoCell;
+    --ended_;
+    forget(index, cell);
+    cell.seq = kNoLease;
+    free_.push_back(index);
+  }
+}
+
+}  // namespace credbroker::core

@@ -1,0 +1,79 @@
+// Live and lately ended leases, in cells that a lease id names directly: no hashing on the way of a
+// report. The live leases of a credential form a list, so in-flight is set membership. Ended ones are
+// remembered for a time and up to a number, oldest forgotten first. Thread-compatible.
+#ifndef CREDBROKER_CORE_LEASE_TABLE_H_
+#define CREDBROKER_CORE_LEASE_TABLE_H_
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "core/credential.h"
+#include "core/ids.h"
+#include "core/policy.h"
+#include "core/record.h"
+#include "core/timer_heap.h"
+
+namespace credbroker::core {
+
+enum class LeaseEnd : uint8_t { kLive, kReported, kReleased, kExpired, kRevoked };
+
+struct LeaseCell {
+  LeaseSeq seq;  // kNoLease: free
+  Uid uid;
+  uint64_t material_version = 0;
+  int64_t granted_ns = 0;
+  int64_t expires_ns = 0;
+  int64_t ended_ns = 0;
+  int64_t answer_recover_ns = 0;  // the answer a duplicate report gets
+  Slot slot;
+  PrincipalId principal;
+  ModelId model;
+  uint32_t prev = kNoCell, next = kNoCell;  // live: the credential's list; ended: the queue
+  LeaseEnd end = LeaseEnd::kLive;
+  bool probe = false;
+  bool breaker_probe = false;
+  bool has_request = false;  // a request_id names it
+  bool has_pending_bind = false;
+  bool reported = false;  // a terminal report came, if after its end
+  Advice answer_advice = Advice::kNone;
+  State answer_state = State::kAvailable;
+};
+
+class LeaseTable {
+ public:
+  // Takes a cell for a new lease of `record` and links it.
+  uint32_t Add(Slot slot, Record& record, PrincipalId principal, ModelId model, int64_t granted_ns,
+               int64_t expires_ns);
+  // The cell if it still holds `seq` (live or ended), else nullptr.
+  LeaseCell* Find(uint32_t cell, LeaseSeq seq);
+  const LeaseCell* Find(uint32_t cell, LeaseSeq seq) const;
+  LeaseCell& at(uint32_t cell) { return cells_[cell]; }
+  const LeaseCell& at(uint32_t cell) const { return cells_[cell]; }
+  void Extend(uint32_t cell, int64_t expires_ns);
+  // Live -> ended: unlinked from its credential, kept in the queue of ended ones.
+  void End(uint32_t cell, Record& record, LeaseEnd end, int64_t now_ns);
+  // Forgets ended leases older than `before_ns` or beyond `max`, at most `limit`; `forget` sees each
+  // cell before it is freed.
+  void Forget(int64_t before_ns, size_t max, int limit,
+              absl::FunctionRef<void(uint32_t cell, LeaseCell&)> forget);
+
+  int64_t NextExpiry() const { return expiry_.MinTime(); }
+  uint32_t NextExpiring() const { return expiry_.MinIndex(); }
+  size_t live() const { return expiry_.size(); }
+  size_t ended() const { return ended_; }
+  LeaseSeq newest() const { return LeaseSeq(next_seq_ - 1); }
+
+ private:
+  std::deque<LeaseCell> cells_;
+  std::vector<uint32_t> free_;
+  TimerHeap expiry_;
+  uint32_t ended_head_ = kNoCell, ended_tail_ = kNoCell;
+  size_t ended_ = 0;
+  uint64_t next_seq_ = 1;
+};
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_LEASE_TABLE_H_

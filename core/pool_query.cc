@@ -1,0 +1,182 @@
+// Reads: one credential, a range of them, statistics, and the walk over all invariants.
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+#include "core/pool_state.h"
+
+namespace credbroker::core {
+namespace {
+
+const Intent& IntentOf(const Record& record) {
+  static const Intent* const kUntouched = new Intent();
+  return record.intent == nullptr ? *kUntouched : *record.intent;
+}
+
+}  // namespace
+
+std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const {
+  const Slot slot = state_->records.Find(id);
+  if (slot == kNoSlot) return std::nullopt;
+  const Record& record = state_->records.at(slot);
+  CredentialView view;
+  view.document = record.document;
+  view.intent = IntentOf(record);
+  view.uid = record.uid;
+  view.auth = record.auth;
+  view.policy_cause = record.policy_cause;
+  view.policy_since = record.policy_since;
+  view.state = record.standing.state;
+  view.cause = record.standing.cause;
+  view.half_open = record.standing.half_open;
+  view.busy = record.cap > 0 && record.in_flight >= static_cast<uint32_t>(record.cap);
+  view.in_flight = record.in_flight;
+  view.max_in_flight = record.cap;
+  view.max_in_flight_per_model = record.model_cap;
+  if (view.state == State::kWaiting) {
+    view.next_recover = FromNanosOrNever(record.standing.returns_ns);
+  }
+  for (const ScopeRecords& scope : record.scopes) {
+    const std::string& model = state_->models.Name(scope.model());
+    for (const AvailabilityRecord& entry : scope.records()) view.records.push_back({model, entry});
+    if (scope.model() != kNoModel && scope.PhaseAt(state_->now) == Phase::kBlocked) {
+      view.waiting_models.push_back(model);
+    }
+  }
+  std::sort(view.waiting_models.begin(), view.waiting_models.end());
+  if (record.windows != nullptr) view.windows = *record.windows;
+  if (record.material != nullptr) {
+    view.material_version = record.material->version;
+    view.material_expire = record.material->expire_time;
+  }
+  for (const Transition& line : record.history) {
+    if (line.number == 0) continue;  // lies in the store only
+    view.history.push_back({line, state_->models.Name(line.model),
+                            state_->principal_names.Name(line.actor)});
+  }
+  std::sort(view.history.begin(), view.history.end(),
+            [](const TransitionView& a, const TransitionView& b) {
+              return a.line.number > b.line.number;
+            });
+  return view;
+}
+
+absl::string_view Pool::IdOf(Uid uid) const {
+  const Slot slot = state_->records.Find(uid);
+  if (slot == kNoSlot) return {};
+  return state_->records.at(slot).id;
+}
+
+std::string Pool::Scan(absl::string_view after_id, int limit, absl::Time,
+                       absl::FunctionRef<bool(const CredentialRow&)> visit) const {
+  const auto& by_id = state_->records.by_id();
+  auto it = after_id.empty() ? by_id.begin() : by_id.upper_bound(after_id);
+  std::string last;
+  for (int visited = 0; visited < limit && it != by_id.end(); ++visited, ++it) {
+    const Record& record = state_->records.at(it->second);
+    CredentialRow row;
+    row.document = record.document.get();
+    row.intent = &IntentOf(record);
+    row.uid = record.uid;
+    row.auth = record.auth;
+    row.state = record.standing.state;
+    row.cause = record.standing.cause;
+    row.half_open = record.standing.half_open;
+    row.busy = record.standing.cause == Cause::kBusy;
+    row.in_flight = record.in_flight;
+    if (row.state == State::kWaiting) {
+      row.next_recover = FromNanosOrNever(record.standing.returns_ns);
+    }
+    row.material_version = record.material == nullptr ? 0 : record.material->version;
+    last = record.id;
+    if (!visit(row)) return last;
+  }
+  return it == by_id.end() ? std::string() : last;
+}
+
+std::shared_ptr<const HealthRecord> Pool::Health(absl::string_view id) const {
+  const Slot slot = state_->records.Find(id);
+  return slot == kNoSlot ? nullptr : state_->HealthOf(state_->records.at(slot));
+}
+
+PoolStats Pool::Stats(absl::Time) const {
+  PoolStats stats = state_->totals;
+  stats.credentials = state_->records.size();
+  stats.leases = state_->leases.live();
+  stats.parked = state_->waits.size();
+  stats.bindings = state_->affinity.size();
+  stats.binding_evictions = state_->affinity.evictions();
+  stats.egress_breakers_open = state_->open_egress.size();
+  stats.model_names = state_->models.size();
+  for (const auto& group : state_->groups) {
+    if (group == nullptr) continue;
+    stats.indexes += group->indexes();
+    for (const auto& [provider, own] : group->all_stats()) {
+      GroupProviderStats copy = *own;
+      copy.group = group->settings().name;
+      copy.provider = state_->provider_names.Name(provider);
+      copy.next_recover = FromNanosOrNever(group->NextReturn(provider));
+      stats.groups.push_back(std::move(copy));
+    }
+  }
+  for (const auto& state : state_->providers) {
+    if (state == nullptr) continue;
+    ProviderStats copy = state->stats;
+    copy.breaker_open = !state->guard.breaker.closed();
+    copy.breaker_opened = state->guard.breaker.times_opened();
+    for (const ScopeRecords& backoff : state->backoffs) {
+      if (backoff.PhaseAt(state_->now) != Phase::kOpen) copy.backing_off = true;
+    }
+    stats.providers.push_back(std::move(copy));
+  }
+  return stats;
+}
+
+void Pool::CheckInvariants(absl::Time) const {
+  const PoolState& state = *state_;
+  size_t live = 0, in_groups = 0;
+  for (uint32_t i = 0; i < state.records.limit(); ++i) {
+    const Slot slot(i);
+    if (!state.records.live(slot)) continue;
+    const Record& record = state.records.at(slot);
+    uint32_t held = 0;
+    for (uint32_t cell = record.first_lease; cell != kNoCell; cell = state.leases.at(cell).next) {
+      const LeaseCell& lease = state.leases.at(cell);
+      CB_CHECK(lease.slot == slot && lease.uid == record.uid && lease.end == LeaseEnd::kLive);
+      ++held;
+    }
+    CB_CHECK(held == record.in_flight);
+    live += held;
+    // The clock may have moved since the last Advance: a timer that is due excuses a difference.
+    if (state.timers.TimeOf(i) > state.now_ns) {
+      CB_CHECK(record.standing == state.StandingOf(record));
+    }
+    CB_CHECK(!(record.standing.ready && record.standing.state != State::kAvailable));
+    int model_scopes = 0;
+    for (const ScopeRecords& scope : record.scopes) {
+      CB_CHECK(!scope.empty());
+      if (scope.model() != kNoModel) ++model_scopes;
+    }
+    CB_CHECK(model_scopes <= kMaxModelScopes);
+  }
+  CB_CHECK(live == state.leases.live());
+  for (const auto& group : state.groups) {
+    if (group == nullptr) continue;
+    in_groups += group->size();
+    group->CheckInvariants();
+    for (const auto& [provider, stats] : group->all_stats()) {
+      std::array<uint64_t, kStateCount> by_state{};
+      uint64_t in_flight = 0;
+      for (const auto& [id, position] : group->order().by_id()) {
+        const Record& record = state.records.at(group->SlotAt(position));
+        if (record.provider != provider) continue;
+        ++by_state[static_cast<size_t>(record.standing.state)];
+        in_flight += record.in_flight;
+      }
+      CB_CHECK(by_state == stats->by_state && in_flight == stats->in_flight);
+    }
+  }
+  CB_CHECK(in_groups == state.records.size());
+}
+
+}  // namespace credbroker::core

@@ -1,0 +1,98 @@
+// Report: whose lease it was, whether the news still counts, and the answer.
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+#include "core/pool_state.h"
+
+namespace credbroker::core {
+namespace {
+
+// News about an older secret says nothing of the present one (rule 1).
+bool IsAboutSecret(Outcome outcome) {
+  return outcome == Outcome::kUnauthorized || outcome == Outcome::kForbidden;
+}
+
+// How long after its expiry a lease no longer in memory is still believed.
+constexpr absl::Duration kLateFor = absl::Minutes(10);
+
+}  // namespace
+
+ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
+  Advance(4, effects);
+  const LeaseClaims& claims = *command.claims;
+  ReportReply reply;
+  const Slot slot = records.Find(claims.uid);
+  if (claims.principal != command.principal || slot == kNoSlot) {
+    ++totals.reports_unknown;
+    return reply;
+  }
+  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
+  if (lease != nullptr && lease->end == LeaseEnd::kLive && lease->expires_ns <= now_ns) {
+    ++totals.leases_expired;
+    EndLease(claims.cell, LeaseEnd::kExpired, effects);
+  }
+  const bool live = lease != nullptr && lease->end == LeaseEnd::kLive;
+  if (lease != nullptr && !live && lease->reported) {
+    ++totals.reports_duplicate;
+    reply.disposition = Disposition::kDuplicate;
+    reply.advice = lease->answer_advice;
+    reply.state = lease->answer_state;
+    if (lease->answer_recover_ns != 0) {
+      reply.next_recover = FromNanosOrNever(lease->answer_recover_ns);
+    }
+    return reply;
+  }
+  if (lease == nullptr && now > claims.expires + kLateFor) {
+    ++totals.reports_unknown;
+    return reply;
+  }
+  Record& record = records.at(slot);
+  Evidence evidence;
+  evidence.slot = slot;
+  evidence.seq = claims.seq;
+  evidence.granted = claims.granted;
+  evidence.material_version = claims.material_version;
+  evidence.principal = principal_names.Ref(command.principal);
+  evidence.model = models.Ref(claims.model);
+  evidence.probe = live && lease->probe;
+  evidence.breaker_probe = live && lease->breaker_probe;
+
+  reply.disposition = live ? Disposition::kAccepted : Disposition::kLate;
+  if (!live) ++totals.reports_late;
+  reply.advice = command.verdict->advice;
+  const uint64_t current = record.material == nullptr ? 0 : record.material->version;
+  GroupIndex& group = *groups[record.group.number()];
+  ++group.stats(record.provider).reports[static_cast<size_t>(command.verdict->outcome)];
+  if (IsAboutSecret(command.verdict->outcome) && claims.material_version < current &&
+      !Fault("stale_accepted")) {
+    ++totals.reports_stale;
+    reply.disposition = Disposition::kStale;
+    reply.advice = Advice::kRetrySame;
+  } else if (command.early) {
+    reply.disposition = live ? Disposition::kNoted : Disposition::kLate;
+    // Only good news counts early: the verdict on a failure comes with the end of the call.
+    if (command.verdict->outcome == Outcome::kSuccess) {
+      ApplyVerdict(evidence, *command.verdict, &reply, effects);
+    }
+  } else {
+    ApplyVerdict(evidence, *command.verdict, &reply, effects);
+  }
+  if (live && !command.early) EndLease(claims.cell, LeaseEnd::kReported, effects);
+
+  const Standing* held = group.ModelStanding(slot, evidence.model);
+  const Standing standing = held ? Combine(record.standing, *held) : record.standing;
+  reply.state = standing.state;
+  if (standing.state == State::kWaiting) reply.next_recover = FromNanosOrNever(standing.returns_ns);
+  if (lease != nullptr && !command.early) {
+    lease->reported = true;
+    lease->answer_advice = reply.advice;
+    lease->answer_state = reply.state;
+    lease->answer_recover_ns =
+        standing.state == State::kWaiting ? standing.returns_ns : 0;
+  }
+  models.Unref(evidence.model);
+  return reply;
+}
+
+}  // namespace credbroker::core

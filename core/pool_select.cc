@@ -1,0 +1,346 @@
+// Selection: which credential a request would get now. Chooses only; Commit (pool_acquire.cc) takes.
+// Order: pin, session, probe, highest tier by the group's strategy.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/check.h"
+#include "core/pool_state.h"
+
+namespace credbroker::core {
+
+std::optional<Refusal> PoolState::Resolve(const AcquireCommand& command, Request* request) {
+  request->command = &command;
+  request->group = FindGroup(command.group.empty() ? "default" : command.group);
+  if (request->group == nullptr) return Refusal::kNoSuchGroup;
+  for (absl::string_view name : command.providers) {
+    const auto id = provider_names.Find(name);
+    if (id && id->number() != 0) request->providers.push_back(*id);
+  }
+  if (request->providers.empty()) return Refusal::kNoSuchProvider;
+  if (request->providers.size() > 1) {
+    std::sort(request->providers.begin(), request->providers.end());
+  }
+  const absl::string_view model = CanonicalModel(command.model);
+  switch (request->group->Resolve(absl::MakeConstSpan(request->providers), command.kind,
+                                  command.labels, model, &request->demand)) {
+    case GroupIndex::Miss::kNone: break;
+    case GroupIndex::Miss::kNoProvider: return Refusal::kNoSuchProvider;
+    case GroupIndex::Miss::kNoModel: return Refusal::kNoSuchModel;
+    case GroupIndex::Miss::kNoMatch: return Refusal::kNoMatch;
+  }
+  if (!command.session_key.empty()) {
+    absl::StrAppend(&request->session, request->group->id().number(), "|");
+    for (ProviderId id : request->providers) absl::StrAppend(&request->session, id.number(), ",");
+    absl::StrAppend(&request->session, "|", command.session_key);
+  }
+  return std::nullopt;
+}
+
+Cause PoolState::Gate(ProviderId id, absl::string_view model, absl::Time* until,
+                      bool* probe) const {
+  const ProviderState& state = *providers[id.number()];
+  if (!state.guard.breaker.closed()) {
+    if (!state.guard.breaker.CanProbe(now)) {
+      *until = std::max(state.guard.breaker.probe_at(), now);
+      return Cause::kBreaker;
+    }
+    *probe = true;
+  }
+  for (const ScopeRecords& backoff : state.backoffs) {
+    if (backoff.model() != kNoModel && models.Name(backoff.model()) != model) continue;
+    switch (backoff.PhaseAt(now)) {
+      case Phase::kOpen: break;
+      case Phase::kBlocked: *until = backoff.block_until(); return Cause::kOverloaded;
+      case Phase::kHalfOpen:
+        if (backoff.probe().lease != kNoLease &&
+            now < backoff.probe().started + kProbeVerdict) {
+          *until = backoff.probe().started + kProbeVerdict;
+          return Cause::kOverloaded;
+        }
+        *probe = true;
+        break;
+    }
+  }
+  return Cause::kNone;
+}
+
+bool PoolState::Admissible(const Request& request, Slot slot) const {
+  const Record& record = records.at(slot);
+  for (absl::string_view id : request.command->excluded) {
+    if (id == record.id) return false;
+  }
+  if (!open_egress.empty() && open_egress.contains(record.egress)) {
+    if (!egress[record.egress.number()].guard.breaker.CanProbe(now)) return false;
+  }
+  if (request.providers.size() > 1) {
+    absl::Time until;
+    bool probe = false;
+    if (Gate(record.provider, request.demand.model, &until, &probe) != Cause::kNone) return false;
+  }
+  return true;
+}
+
+bool PoolState::KeyIsDry(const Request& request) const {
+  uint32_t open = request.demand.view->open();
+  if (open == 0) return true;
+  if (request.demand.overlay == nullptr) return false;
+  for (const auto& [slot, standing] : *request.demand.overlay) {
+    const Record& record = records.at(slot);
+    if (!standing.open && record.standing.open &&
+        groups[record.group.number()].get() == request.group &&
+        request.demand.view->IsMember(record.position)) {
+      --open;
+    }
+  }
+  return open == 0;
+}
+
+bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refusal) {
+  const AcquireCommand& command = *request.command;
+  const Slot slot = records.Find(command.credential_id);
+  if (slot == kNoSlot || records.at(slot).group != request.group->id()) {
+    refusal->reason = Refusal::kNoSuchCredential;
+    return false;
+  }
+  const Record& record = records.at(slot);
+  refusal->members = 1;
+  if (!request.demand.view->IsMember(record.position)) {
+    refusal->reason = Refusal::kPinUnavailable;
+    return false;
+  }
+  for (absl::string_view id : command.excluded) {
+    if (id == record.id) {
+      refusal->reason = Refusal::kNoMatch;
+      return false;
+    }
+  }
+  const Standing* held = request.group->ModelStanding(request.demand, slot);
+  const Standing standing = held ? Combine(record.standing, *held) : record.standing;
+  const bool pickable = standing.ready || standing.cause == Cause::kWeight;
+  if (!pickable && !standing.probe_ready) {
+    if (standing.cause != Cause::kNone) ++refusal->counts[static_cast<size_t>(standing.cause)];
+    refusal->earliest = FromNanosOrNever(standing.returns_ns);
+    refusal->reason = standing.state == State::kDisabled ? Refusal::kPinUnavailable
+                      : standing.cause == Cause::kBusy   ? Refusal::kBusy
+                                                         : Refusal::kCooling;
+    return false;
+  }
+  if (!open_egress.empty() && !Admissible(request, slot)) {
+    refusal->reason = Refusal::kBreakerOpen;
+    refusal->earliest = egress[record.egress.number()].guard.breaker.probe_at();
+    return false;
+  }
+  choice->slot = slot;
+  choice->probe = standing.half_open;
+  return true;
+}
+
+bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Binding>* bound) {
+  *bound = affinity.Find(request.session, now);
+  if (!bound->has_value()) {
+    choice->bind = true;
+    return false;
+  }
+  const Binding& binding = **bound;
+  choice->expected_binding = binding.version;
+  const Record* record = nullptr;
+  if (records.live(binding.slot) && records.at(binding.slot).uid == binding.uid) {
+    record = &records.at(binding.slot);
+  }
+  if (record == nullptr || record->group != request.group->id()) {
+    choice->bind = choice->rebound = true;  // deleted or moved away
+    return false;
+  }
+  // Serves another model or is excluded by this call: spill without moving the session.
+  if (!request.demand.view->IsMember(record->position) || !Admissible(request, binding.slot)) {
+    return false;
+  }
+  const Standing* held = request.group->ModelStanding(request.demand, binding.slot);
+  const Standing standing = held ? Combine(record->standing, *held) : record->standing;
+  if (!standing.open) {
+    choice->bind = choice->rebound = true;  // blocked, half-open or disabled
+    return false;
+  }
+  if (!standing.ready) return false;  // busy: spill for this call
+  if (request.group->settings().failback &&
+      ChooseReady(request, choice, record->document->priority)) {
+    choice->bind = choice->rebound = true;
+    return true;
+  }
+  choice->slot = binding.slot;
+  return true;
+}
+
+bool PoolState::ChooseProbe(Request& request, Choice* choice) {
+  IndexView& view = *request.demand.view;
+  if (!request.command->allow_probe) return false;
+  if (view.probes().empty() && request.demand.overlay == nullptr && request.demand.uniform) {
+    return false;
+  }
+  const bool dry = KeyIsDry(request);
+  if (!request.session.empty() && !dry) return false;
+  auto has_token = [&](ProviderId id) {
+    return providers[id.number()]->budget.NextToken(now, dry) <= now || Fault("probe_unlimited");
+  };
+  if (request.providers.size() == 1 && !has_token(request.providers[0])) return false;
+  std::optional<std::pair<int64_t, uint32_t>> best;
+  for (const auto& candidate : view.probes()) {
+    const Slot slot = request.group->SlotAt(candidate.second);
+    if (!Admissible(request, slot) || !has_token(records.at(slot).provider)) continue;
+    if (!request.demand.dedicated) {
+      const Standing* held = request.group->ModelStanding(request.demand, slot);
+      if (held != nullptr && !Combine(records.at(slot).standing, *held).probe_ready) continue;
+    }
+    best = candidate;
+    break;
+  }
+  if (request.demand.overlay != nullptr) {
+    for (const auto& [slot, standing] : *request.demand.overlay) {
+      const Record& record = records.at(slot);
+      if (!standing.half_open || !view.IsMember(record.position) ||
+          record.group != request.group->id()) {
+        continue;
+      }
+      const Standing both = Combine(record.standing, standing);
+      if (!both.probe_ready || !Admissible(request, slot) || !has_token(record.provider)) continue;
+      const std::pair<int64_t, uint32_t> candidate{both.probed_ns, record.position};
+      if (!best || candidate < *best) best = candidate;
+    }
+  }
+  if (!best) return false;
+  choice->slot = request.group->SlotAt(best->second);
+  choice->probe = true;
+  return true;
+}
+
+bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above) {
+  const bool plain = request.command->excluded.empty() && open_egress.empty() &&
+                     request.providers.size() == 1;
+  const GroupIndex::Demand& demand = request.demand;
+  const bool held_possible = !demand.dedicated && (demand.overlay != nullptr || !demand.uniform);
+  auto admissible = [&](uint32_t position) {
+    if (plain && !held_possible) return true;
+    const Slot slot = request.group->SlotAt(position);
+    if (held_possible && request.group->ModelStanding(demand, slot) != nullptr) return false;
+    return plain || Admissible(request, slot);
+  };
+  for (auto& [priority, tier] : demand.view->tiers()) {
+    if (above.has_value() && priority <= *above) return false;
+    if (tier.ready->empty()) continue;
+    const auto position = tier.ready->Pick(admissible, now);
+    if (!position) continue;
+    choice->slot = request.group->SlotAt(*position);
+    choice->picked_from = tier.ready.get();
+    return true;
+  }
+  return false;
+}
+
+bool PoolState::Choose(Request& request, Choice* choice, RefusalInfo* refusal) {
+  // Gates: a provider with an open breaker or a backoff lets nobody through.
+  bool gate_probe = false;
+  absl::Time gate_until = absl::InfiniteFuture();
+  Cause gated = Cause::kNone;
+  for (ProviderId id : request.providers) {
+    absl::Time until = absl::InfiniteFuture();
+    bool probe = false;
+    const Cause cause = Gate(id, request.demand.model, &until, &probe);
+    if (cause == Cause::kNone) {
+      gated = Cause::kNone;
+      gate_probe = probe;
+      break;
+    }
+    gated = cause;
+    gate_until = std::min(gate_until, until);
+  }
+  if (gated != Cause::kNone) {
+    FillRefusal(request, refusal);
+    refusal->reason =
+        gated == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
+    refusal->earliest = gate_until;
+    return false;
+  }
+  if (gate_probe && !request.command->allow_probe) {
+    FillRefusal(request, refusal);
+    refusal->reason = Refusal::kBreakerOpen;
+    return false;
+  }
+  choice->breaker_probe = choice->backoff_probe = gate_probe;
+  if (!request.command->credential_id.empty()) return ChoosePinned(request, choice, refusal);
+  std::optional<Binding> bound;
+  if (!request.session.empty() && ChooseBound(request, choice, &bound)) return true;
+  if (ChooseProbe(request, choice)) return true;
+  if (ChooseReady(request, choice, std::nullopt)) return true;
+  FillRefusal(request, refusal);
+  return false;
+}
+
+namespace {
+void AddCount(std::array<uint32_t, kCauseCount>& counts, Cause cause, uint32_t by) {
+  if (cause != Cause::kNone) counts[static_cast<size_t>(cause)] += by;
+}
+}  // namespace
+
+void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
+  const AcquireCommand& command = *request.command;
+  // Counts are of the key before labels and kind.
+  GroupIndex::Demand key = request.demand;
+  if (command.kind || !command.labels.empty()) {
+    request.group->Resolve(absl::MakeConstSpan(request.providers), std::nullopt, {},
+                           request.demand.model, &key);
+  }
+  refusal->counts = key.view->counts();
+  refusal->members = key.view->size();
+  int64_t earliest = INT64_MAX;
+  if (key.overlay != nullptr) {
+    for (const auto& [slot, standing] : *key.overlay) {
+      const Record& record = records.at(slot);
+      if (record.group != request.group->id() || !key.view->IsMember(record.position)) continue;
+      const Standing both = Combine(record.standing, standing);
+      AddCount(refusal->counts, record.standing.cause, static_cast<uint32_t>(-1));
+      AddCount(refusal->counts, both.cause, 1);
+      if (request.demand.view->IsMember(record.position) && Admissible(request, slot)) {
+        earliest = std::min(earliest, both.returns_ns);
+      }
+    }
+  }
+  for (const auto& [returns, position] : request.demand.view->returning()) {
+    if (returns >= earliest) break;
+    const Slot slot = request.group->SlotAt(position);
+    const Standing* held = request.demand.dedicated
+                               ? nullptr
+                               : request.group->ModelStanding(request.demand, slot);
+    if (held != nullptr && Combine(records.at(slot).standing, *held).returns_ns > returns) continue;
+    if (!command.excluded.empty() && !Admissible(request, slot)) continue;
+    earliest = returns;
+  }
+  if (command.allow_probe && (!request.demand.view->probes().empty() ||
+                              refusal->counts[static_cast<size_t>(Cause::kHalfOpen)] > 0)) {
+    const bool dry = KeyIsDry(request);
+    for (ProviderId id : request.providers) {
+      const absl::Time token = providers[id.number()]->budget.NextToken(now, dry);
+      earliest = std::min(earliest, NanosOrNever(std::max(token, now)));
+    }
+  }
+  for (EgressId id : open_egress) {
+    earliest = std::min(
+        earliest, NanosOrNever(std::max(egress[id.number()].guard.breaker.probe_at(), now)));
+  }
+  refusal->earliest = FromNanosOrNever(earliest);
+  auto count = [&](Cause cause) { return refusal->counts[static_cast<size_t>(cause)]; };
+  const uint32_t disabled =
+      count(Cause::kOperator) + count(Cause::kReauth) + count(Cause::kDisabledByPolicy);
+  if (disabled == refusal->members) {
+    refusal->reason = Refusal::kAllDisabled;
+  } else if (count(Cause::kBusy) > 0) {
+    refusal->reason = Refusal::kBusy;
+  } else if (!open_egress.empty() && key.view->open() > 0) {
+    refusal->reason = Refusal::kBreakerOpen;
+  } else if (key.view->open() > 0) {
+    refusal->reason = Refusal::kNoMatch;  // open ones exist: labels or exclusions leave nobody
+  } else {
+    refusal->reason = Refusal::kCooling;
+  }
+}
+
+}  // namespace credbroker::core

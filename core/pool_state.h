@@ -1,0 +1,259 @@
+// The parts of the pool and what its command files share. Private to core/pool*.cc and explain.cc.
+#ifndef CREDBROKER_CORE_POOL_STATE_H_
+#define CREDBROKER_CORE_POOL_STATE_H_
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/time/time.h"
+#include "core/affinity.h"
+#include "core/breaker.h"
+#include "core/fault.h"
+#include "core/group_index.h"
+#include "core/interner.h"
+#include "core/lease_table.h"
+#include "core/pool.h"
+#include "core/probe_budget.h"
+#include "core/record.h"
+#include "core/rule_table.h"
+#include "core/timer_heap.h"
+#include "core/wait_queue.h"
+
+namespace credbroker::core {
+
+inline int64_t Nanos(absl::Time t) { return absl::ToUnixNanos(t); }
+// INT64_MAX stands for never.
+inline int64_t NanosOrNever(absl::Time t) {
+  return t >= absl::FromUnixNanos(INT64_MAX) ? INT64_MAX : absl::ToUnixNanos(t);
+}
+inline absl::Time FromNanosOrNever(int64_t ns) {
+  return ns == INT64_MAX ? absl::InfiniteFuture() : absl::FromUnixNanos(ns);
+}
+
+// What a bad outcome did to a credential, so that an opening breaker can take it back (rule 8).
+struct Mark {
+  absl::Time at;
+  Uid uid;
+  ModelId model;  // holds a reference
+  Cause cause = Cause::kNone;
+  std::optional<AvailabilityRecord> before;
+  AuthHealth auth_before = AuthHealth::kOk;
+  uint16_t consecutive_403_before = 0;
+  bool disabled = false;
+};
+
+// A breaker with the marks of its window.
+struct GuardedBreaker {
+  Breaker breaker;
+  std::deque<Mark> marks;
+};
+
+struct ProviderState {
+  std::string name;
+  ProviderSettings settings;
+  GuardedBreaker guard;
+  ProbeBudget budget;
+  ProviderStats stats;
+  // Backoffs of the provider (kNoModel first) and of its models.
+  std::vector<ScopeRecords> backoffs;
+};
+
+struct EgressState {
+  GuardedBreaker guard;
+  uint32_t members = 0;
+};
+
+// What a request_id stands for.
+struct RequestEntry {
+  uint64_t fingerprint = 0;
+  WaiterId waiter;  // parked
+  uint32_t cell = kNoCell;
+  LeaseSeq seq;
+};
+
+// A session binding a probe will make if it succeeds.
+struct PendingBind {
+  std::string key;
+  uint64_t expected = 0;
+  absl::Duration ttl;
+};
+
+// A resolved request.
+struct Request {
+  const AcquireCommand* command = nullptr;
+  GroupIndex* group = nullptr;
+  absl::InlinedVector<ProviderId, 4> providers;  // ascending, known ones
+  GroupIndex::Demand demand;
+  PrincipalId principal;
+  std::string session;  // affinity key; empty: none
+};
+
+// What would be granted.
+struct Choice {
+  Slot slot = kNoSlot;
+  bool probe = false;          // of the credential or its model
+  bool breaker_probe = false;
+  bool backoff_probe = false;
+  ReadySet* picked_from = nullptr;  // to charge; null: pin, session, probe
+  bool bind = false;                // set the session's binding
+  uint64_t expected_binding = 0;
+  bool rebound = false;
+};
+
+class PoolState {
+ public:
+  explicit PoolState(PoolOptions options);
+
+  // --- pool.cc: names, standing, effects ---
+  GroupIndex& Group(absl::string_view name);  // makes it
+  GroupIndex* FindGroup(absl::string_view name);
+  ProviderId Provider(absl::string_view name);  // makes it
+  ProviderState& provider(ProviderId id) { return *providers[id.number()]; }
+  absl::Time Latest(absl::Time now);
+  void ResolveCaps(Record& record);
+  Standing StandingOf(const Record& record) const;
+  Standing ModelStandingOf(const Record& record, const ScopeRecords* scope, ModelId model) const;
+  // Derives the standing anew, moves it in the indexes, sets the timer and writes history.
+  void Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects);
+  void RederiveModel(Slot slot, ModelId model);
+  void SetTimer(Slot slot);
+  ScopeRecords& ScopeFor(Record& record, ModelId model);
+  void DropEmptyScopes(Slot slot);
+  void PushHistory(Record& record, const Transition& line);
+  void EmitHealth(Slot slot, Why why, std::optional<Transition> line, Effects& effects);
+  std::shared_ptr<const HealthRecord> HealthOf(const Record& record) const;
+  static bool Fault(absl::string_view name) { return SeededFault(name); }
+
+  // --- pool_select.cc ---
+  std::optional<Refusal> Resolve(const AcquireCommand& command, Request* request);
+  bool Choose(Request& request, Choice* choice, RefusalInfo* refusal);
+  bool ChoosePinned(Request& request, Choice* choice, RefusalInfo* refusal);
+  bool ChooseBound(Request& request, Choice* choice, std::optional<Binding>* bound);
+  bool ChooseProbe(Request& request, Choice* choice);
+  bool ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above);
+  bool Admissible(const Request& request, Slot slot) const;
+  bool KeyIsDry(const Request& request) const;
+  // The reason a provider lets nobody through now; kNone: open. *probe: one may go as its probe.
+  Cause Gate(ProviderId id, absl::string_view model, absl::Time* until, bool* probe) const;
+  void FillRefusal(Request& request, RefusalInfo* refusal) const;
+
+  // --- pool_acquire.cc ---
+  AcquireReply Acquire(const AcquireCommand& command, Effects& effects);
+  AcquireReply Try(const AcquireCommand& command, WaiterId waiter, absl::Time parked,
+                   Effects& effects);
+  Grant Commit(Request& request, const Choice& choice, Effects& effects);
+  Grant GrantOf(uint32_t cell, bool repeated) const;
+  std::optional<AcquireReply> Repeated(const AcquireCommand& command, PrincipalId principal,
+                                       Effects& effects);
+  bool Park(const AcquireCommand& command, const Request& request, const RefusalInfo& refusal,
+            AcquireReply* reply);
+  void Pump(Effects& effects);  // serves parked calls of groups that changed
+  void Answer(WaiterId waiter, AcquireReply reply, Effects& effects);
+  void ForgetRequest(const ParkedCall& call);
+
+  // --- pool_leases.cc ---
+  void EndLease(uint32_t cell, LeaseEnd end, Effects& effects);
+  void Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Effects& effects);
+  void ForgetEnded(int limit);
+  RenewReply Renew(absl::string_view principal, const LeaseClaims& claims, absl::Duration ttl,
+                   Effects& effects);
+  bool Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects);
+
+  // --- pool_report.cc, pool_outcome.cc ---
+  ReportReply Report(const ReportCommand& command, Effects& effects);
+  struct Evidence {  // of one report
+    Slot slot;
+    absl::Time granted;
+    uint64_t material_version = 0;
+    ModelId model;
+    PrincipalId principal;
+    LeaseSeq seq;
+    bool probe = false;  // it is the live probe of some scope
+    bool breaker_probe = false;
+  };
+  void ApplyVerdict(const Evidence& evidence, const Verdict& verdict, ReportReply* reply,
+                    Effects& effects);
+  void ApplySuccess(const Evidence& evidence, const Verdict& verdict, Effects& effects);
+  bool ApplyWait(const Evidence& evidence, const Verdict& verdict, std::vector<Mark>* marks,
+                 Effects& effects);
+  bool ApplyDisable(const Evidence& evidence, const Verdict& verdict, std::vector<Mark>* marks,
+                    Effects& effects);
+  void ApplyRefresh(const Evidence& evidence, ReportReply* reply, Effects& effects);
+  void ApplyBackoff(const Evidence& evidence, const Verdict& verdict, Effects& effects);
+  void JudgeProbe(const Evidence& evidence, const Verdict& verdict, Effects& effects);
+  void FeedBreakers(const Evidence& evidence, const Verdict& verdict, std::vector<Mark> marks,
+                    Effects& effects);
+  void ForgetMarks(GuardedBreaker& guard);
+  void OpenBreaker(GuardedBreaker& guard, Effects& effects);
+  bool IsLastUnblocked(const Record& record, ModelId model);
+  void StoreWindows(Slot slot, const Verdict& verdict);
+
+  // --- pool_timers.cc ---
+  bool Advance(int limit, Effects& effects);
+  void OnSlotTimer(Slot slot, Effects& effects);
+  void ExpireWaits(int limit, Effects& effects);
+  void SweepProbes(Slot slot, Effects& effects);
+  void SweepModels(Slot slot, Effects& effects);
+  absl::Time NextEvent() const;
+
+  // --- pool_edit.cc ---
+  absl::StatusOr<RowEdit> Prepare(const Edit& edit, absl::Time now) const;
+  void Install(const RowEdit& row, Effects& effects);
+  EgressId JoinEgress(absl::string_view proxy_url);
+  void LeaveEgress(EgressId id);
+  void Remove(Slot slot, Effects& effects);
+  Slot Insert(Uid uid, std::shared_ptr<const Document> document,
+              std::shared_ptr<const Intent> intent, std::shared_ptr<const Material> material,
+              const HealthRecord* health);
+  void ReplaceDocument(Slot slot, std::shared_ptr<const Document> document, Effects& effects);
+  void Configure(Settings settings, Effects& effects);
+
+  // --- members, by concern ---
+  PoolOptions options;
+  Settings settings;
+  absl::Time now = absl::UnixEpoch();  // the latest time told
+  int64_t now_ns = 0;
+  uint64_t next_uid = 1;
+
+  RecordTable records;
+  RuleTable rules;
+  Models models;
+  Interner<GroupId> group_names;          // never given back
+  Interner<ProviderId> provider_names;    // never given back
+  Interner<PrincipalId> principal_names;  // never given back
+  Interner<EgressId> egress_names;
+  std::vector<std::unique_ptr<GroupIndex>> groups;         // by GroupId; [0] is null
+  std::vector<std::unique_ptr<ProviderState>> providers;   // by ProviderId; [0] is null
+  std::vector<EgressState> egress;                         // by EgressId; [0] unused
+  absl::flat_hash_set<EgressId> open_egress;
+
+  LeaseTable leases;
+  TimerHeap timers;  // by slot
+  uint64_t grants = 0;
+  // Live leases of a (credential, model), only where a per-model cap is set.
+  absl::flat_hash_map<std::pair<Slot, ModelId>, uint32_t> model_in_flight;
+  absl::flat_hash_map<uint32_t, std::string> request_of_cell;
+  absl::flat_hash_map<std::string, RequestEntry> requests;  // principal \0 request_id
+  absl::flat_hash_map<uint32_t, PendingBind> pending_binds;
+
+  AffinityTable affinity;
+  WaitQueue waits;
+  uint64_t next_waiter = 1;
+  absl::flat_hash_set<GroupId> pump;  // groups where something became selectable
+  std::map<GroupId, absl::Time> pump_at;  // when a parked call of the group may be served by time
+
+  PoolStats totals;  // counters only
+};
+
+}  // namespace credbroker::core
+
+#endif  // CREDBROKER_CORE_POOL_STATE_H_
