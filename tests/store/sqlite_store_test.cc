@@ -209,6 +209,8 @@ class Damage {
     absl::Status status;
     int intact = 0;  // rows with their right content
     uint64_t damaged = 0;
+    int named = 0;    // damaged rows the report names
+    int reports = 0;  // lines of the report
   };
   Outcome Load(const std::string& content) {
     WriteAll(folder_ / "store.db", content);
@@ -228,7 +230,13 @@ class Damage {
       return absl::OkStatus();
     });
     outcome.status = report.status();
-    if (report.ok()) outcome.damaged = report->damaged;
+    if (report.ok()) {
+      outcome.damaged = report->damaged;
+      outcome.reports = static_cast<int>(report->damage.size());
+      for (const std::string& line : report->damage) {
+        if (line.rfind("secret row 'cred-", 0) == 0) ++outcome.named;
+      }
+    }
     static_cast<void>((*store)->ReadPrefix({.kind = RowKind::kSecret}));
     return outcome;
   }
@@ -244,15 +252,22 @@ TEST(SqliteDamage, AZeroedPageCostsItsOwnRowsOnly) {
   const size_t pages = damage.content().size() / 4096;
   int served = 0;
   int tried = 0;
+  int leaves = 0;   // rows lost, and each named by the index
+  int indexes = 0;  // no row lost: found by row id
   // From page 6: before it lie the schema and the roots, without which nothing can be found.
-  for (size_t page = 6; page < pages; page += 37) {
+  for (size_t page = 6; page < pages; page += 13) {
     std::string content = damage.content();
     content.replace(page * 4096, 4096, std::string(4096, '\0'));
     const Damage::Outcome outcome = damage.Load(content);
     ++tried;
     if (outcome.status.ok() && outcome.intact >= Damage::kRows - 2) ++served;
     EXPECT_TRUE(outcome.status.ok() || absl::IsDataLoss(outcome.status)) << outcome.status;
+    EXPECT_GT(outcome.reports, 0);
+    if (outcome.named > 0 && outcome.intact + outcome.named == Damage::kRows) ++leaves;
+    if (outcome.status.ok() && outcome.intact == Damage::kRows) ++indexes;
   }
+  EXPECT_GT(leaves, 10);
+  EXPECT_GT(indexes, 0);
   // A few pages are inner ones or leaves of the index and cost more.
   EXPECT_GE(served, tried * 8 / 10) << "of " << tried;
 }
