@@ -73,8 +73,10 @@ struct PrefixQuery {
   size_t limit = 1000;               // rows at most
 };
 
-// What Load saw. `damaged` counts rows that are known to exist and could not be read; the rest
-// was delivered. A row whose bytes changed silently is delivered: the sealer refuses it.
+// What Load saw. `damaged` counts rows that exist and could not be read (an estimate when the
+// index of the rows is damaged too); the rest was delivered. A row whose bytes changed silently is
+// delivered: the sealer refuses it. Any `damage` is a reason to restore a backup: commits to a
+// damaged file may fail with kDataLoss.
 struct LoadReport {
   uint64_t rows = 0;
   uint64_t damaged = 0;
