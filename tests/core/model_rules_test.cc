@@ -1,7 +1,5 @@
 #include "core/model_rules.h"
 
-#include <regex>
-
 #include "gtest/gtest.h"
 #include "tests/core/random.h"
 
@@ -47,15 +45,20 @@ TEST(WildcardMatch, FollowsTheTable) {
   }
 }
 
-TEST(WildcardMatch, AgreesWithARegularExpression) {
+// By definition: a star stands for nothing, or for one character and what it stands for then.
+bool NaiveMatch(absl::string_view pattern, absl::string_view text) {
+  if (pattern.empty()) return text.empty();
+  if (pattern[0] == '*' && NaiveMatch(pattern.substr(1), text)) return true;
+  if (text.empty() || (pattern[0] != '*' && pattern[0] != text[0])) return false;
+  return NaiveMatch(pattern[0] == '*' ? pattern : pattern.substr(1), text.substr(1));
+}
+
+TEST(WildcardMatch, AgreesWithItsDefinition) {
   Random random(7);
   for (int i = 0; i < 20'000; ++i) {
     const std::string pattern = random.Text("ab*", 7);
     const std::string text = random.Text("ab", 9);
-    std::string expression;
-    for (const char c : pattern) expression += c == '*' ? ".*" : std::string(1, c);
-    ASSERT_EQ(WildcardMatch(pattern, text), std::regex_match(text, std::regex(expression)))
-        << pattern << " " << text;
+    ASSERT_EQ(WildcardMatch(pattern, text), NaiveMatch(pattern, text)) << pattern << " " << text;
   }
 }
 

@@ -147,7 +147,7 @@ TEST(WaitQueue, KeepsTheTurnOfAPrincipalWhoCouldNotBeServed) {
 TEST(WaitQueue, OffersEachDemandOnceAPass) {
   WaitQueue queue;
   for (uint64_t id = 1; id <= 900; ++id) {
-    Add(queue, Call(id, static_cast<uint32_t>(id % 30), id % 3));
+    Add(queue, Call(id, static_cast<uint32_t>(id % 30), id % 30 / 10));
   }
   int offered = 0;
   EXPECT_EQ(queue.ServeOne(kGroup,
