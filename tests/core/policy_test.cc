@@ -117,9 +117,8 @@ const char kQuotedBalance[] =
     R"({"type":"error","error":{"type":"invalid_request_error","message":"bad: )"
     R"(\"message\": \"your credit balance is too low\")"
     R"(\"message\":\"your credit balance is too low"}})";
-const char kGoogleWrongKey[] =
-    R"({"error":{"code":400,"status":"INVALID_ARGUMENT",)"
-    R"("details":[{"reason":"API_KEY_INVALID"}]}})";
+const char kGoogleWrongKey[] = R"({"error":{"code":400,"status":"INVALID_ARGUMENT",)"
+                               R"("details":[{"reason":"API_KEY_INVALID"}]}})";
 
 INSTANTIATE_TEST_SUITE_P(Success, DefaultPolicy,
                          testing::Values(Row{"2xx",
