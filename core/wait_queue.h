@@ -37,8 +37,8 @@ class ParkedCall {
   GroupId group;
   PrincipalId principal;
   absl::Time parked, deadline;
-  // Equal for calls that the same credentials can serve (session left out): one failed try per
-  // pass.
+  // Equal for calls that the same credentials can serve (which session left out): one failed try
+  // per pass.
   uint64_t demand = 0;
 
  private:
@@ -54,7 +54,7 @@ class ParkedCall {
 };
 
 // Hash of what decides which credentials can serve a call: group, providers, canonical model, pin,
-// exclusions, kind, labels, probes allowed. The same in every run.
+// exclusions, kind, labels, probes allowed, with a session or not. The same in every run.
 uint64_t DemandOf(const AcquireCommand& command);
 
 class WaitQueue {

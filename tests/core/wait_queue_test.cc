@@ -94,7 +94,7 @@ TEST(ParkedCall, OwnsItsTextAndKeepsItWhenMoved) {
 TEST(DemandOf, TellsApartWhatDecidesWhoCanServe) {
   const std::vector<absl::string_view> a = {"a"}, ab = {"a", "b"}, joined = {"ab"};
   const std::vector<std::pair<absl::string_view, absl::string_view>> label = {{"a", "b"}};
-  std::vector<AcquireCommand> commands(11);
+  std::vector<AcquireCommand> commands(12);
   commands[1].group = "g";
   commands[2].providers = a;
   commands[3].providers = ab;
@@ -105,14 +105,16 @@ TEST(DemandOf, TellsApartWhatDecidesWhoCanServe) {
   commands[8].kind = Kind::kOAuth;
   commands[9].labels = label;
   commands[10].allow_probe = false;
+  commands[11].session_key = "a";  // one with a session probes later than one without
   std::set<uint64_t> demands;
   for (const AcquireCommand& command : commands) demands.insert(DemandOf(command));
   EXPECT_EQ(demands.size(), commands.size());
 }
 
-TEST(DemandOf, LeavesOutSessionPrincipalAndModelSuffix) {
+TEST(DemandOf, LeavesOutWhichSessionPrincipalAndModelSuffix) {
   AcquireCommand one, two;
   one.model = "m";
+  one.session_key = "another";
   two.model = "m(high)";
   two.group = "default";
   two.session_key = "s";
