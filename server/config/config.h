@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -40,8 +41,9 @@ struct Loaded {
   v1::Config config;
   // What the pool is configured with. `providers` holds every built-in provider and those of the
   // file. A provider of the file with a built-in name replaces, of that one, only the fields it
-  // gives: a list (headers, kinds) replaces the built-in list whole, but kinds replace kind by kind.
-  // A new name starts from nothing: no headers, no base_url, cap 15 min, no refresher.
+  // gives: a list (headers, kinds) replaces the built-in list whole, but kinds replace kind by
+  // kind. A new name starts from the built-in "generic": a bearer token or key, no base_url, cap 15
+  // min, no refresher.
   core::Settings settings;
   std::shared_ptr<const core::PolicyTable> policy;
   // Other names of providers -> their names; the built-in names have none here.
