@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,11 +55,14 @@ struct WorkContext {
   Ledger* ledger = nullptr;      // committer's thread only
   uint64_t* next_uid = nullptr;  // committer's thread only; of the next created credential
   uint64_t epoch = 0;
+  // Ids whose document is in the store but could not be read: never overwritten.
+  const absl::flat_hash_set<std::string>* quarantined = nullptr;
 };
 
 // Reads one row. kNotFound: no such row. Blocks on I/O.
 absl::StatusOr<store::Row> ReadRow(store::Store& store, store::RowKind kind, absl::string_view key);
-// Reads and unseals the secret of a credential. kNotFound, kDataLoss, kUnavailable.
+// Reads and unseals the secret of a credential. kNotFound: it has none. kDataLoss: not authentic.
+// kFailedPrecondition: sealed with a key that the keyring lacks. kUnavailable.
 absl::StatusOr<store::SecretEntry> ReadSecret(store::Store& store,
                                               const store::RecordSealer& sealer,
                                               const core::Document& document);
