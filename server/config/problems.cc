@@ -119,13 +119,15 @@ bool Problems::Has(absl::string_view path) const {
 
 absl::Status Problems::ToStatus() const {
   if (problems_.empty()) return absl::OkStatus();
-  std::vector<Problem> sorted = problems_;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Problem& a, const Problem& b) {
-    return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);
-  });
+  // Stable: problems of one place stay in the order they were found in.
+  std::vector<std::tuple<int, int, size_t>> sorted;
+  for (size_t i = 0; i < problems_.size(); ++i) {
+    sorted.emplace_back(problems_[i].at.line, problems_[i].at.column, i);
+  }
+  std::sort(sorted.begin(), sorted.end());
   const size_t shown = std::min(sorted.size(), kMaxProblems);
   std::vector<std::string> lines;
-  for (size_t i = 0; i < shown; ++i) lines.push_back(sorted[i].text);
+  for (size_t i = 0; i < shown; ++i) lines.push_back(problems_[std::get<2>(sorted[i])].text);
   if (shown < sorted.size()) {
     lines.push_back(absl::StrCat(file_, ": and ", sorted.size() - shown, " more"));
   }
