@@ -1,0 +1,247 @@
+// Questions that change nothing: Explain, GetStats, TestPolicy.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/model_rules.h"
+#include "google/rpc/status.pb.h"
+#include "server/rpc/admin_service.h"
+#include "server/rpc/convert.h"
+#include "server/rpc/page_token.h"
+#include "server/rpc/status.h"
+#include "server/rpc/validate.h"
+
+namespace credbroker::rpc {
+namespace {
+
+constexpr int kStep = 256;
+
+template <typename Counts, typename Add>
+void FillCauses(const Counts& counts, Add add) {
+  for (int i = 1; i < core::kCauseCount; ++i) {
+    const auto count = static_cast<int64_t>(counts[static_cast<size_t>(i)]);
+    if (count == 0) continue;
+    v1::CauseCount* out = add();
+    out->set_cause(ToProto(static_cast<core::Cause>(i)));
+    out->set_count(count);
+  }
+}
+
+void FillCandidate(const core::Candidate& candidate, v1::Candidate* out) {
+  out->set_credential_id(candidate.id);
+  out->set_verdict(ToProto(candidate.candidacy, candidate.cause));
+  out->set_detail(std::string(core::Name(candidate.candidacy)));
+  out->set_cause(ToProto(candidate.cause));
+  out->set_priority(static_cast<int32_t>(candidate.priority));
+  if (candidate.until > absl::InfinitePast() && candidate.until < absl::InfiniteFuture()) {
+    SetTime(candidate.until, out->mutable_next_recover_time());
+  }
+}
+
+void CompleteCandidate(const core::CredentialView& view, v1::Candidate* out) {
+  out->set_provider(view.document->provider);
+  out->set_state(ToProto(view.state));
+  out->set_weight(static_cast<int32_t>(view.document->weight));
+  out->set_in_flight(static_cast<int32_t>(view.in_flight));
+  out->set_half_open(view.half_open);
+}
+
+void FillAnswer(const core::Explanation& explanation, absl::Time now, v1::ExplainResponse& out) {
+  out.set_chosen_credential_id(explanation.would_choose);
+  out.set_probe(explanation.would_probe);
+  if (explanation.would == core::AcquireReply::Kind::kGranted) {
+    out.mutable_answer()->set_code(0);
+  } else {
+    const grpc::Status status = FromRefusal(explanation.refusal, now);
+    if (!out.mutable_answer()->ParseFromString(status.error_details())) {
+      out.mutable_answer()->set_code(static_cast<int>(status.error_code()));
+    }
+  }
+  FillCauses(explanation.refusal.counts, [&out] { return out.add_cause_counts(); });
+  SetTime(now, out.mutable_time());
+}
+
+void FillPool(const core::GroupProviderStats& from, v1::PoolStats* out) {
+  out->set_group(from.group);
+  out->set_provider(from.provider);
+  v1::StateCounts* counts = out->mutable_counts();
+  counts->set_available(static_cast<int64_t>(from.by_state[0]));
+  counts->set_waiting(static_cast<int64_t>(from.by_state[1]));
+  counts->set_disabled(static_cast<int64_t>(from.by_state[2]));
+  counts->set_busy(static_cast<int64_t>(from.busy));
+  counts->set_half_open(static_cast<int64_t>(from.half_open));
+  FillCauses(from.by_cause, [out] { return out->add_causes(); });
+  out->set_live_leases(static_cast<int64_t>(from.in_flight));
+  if (from.next_recover != absl::InfiniteFuture()) {
+    SetTime(from.next_recover, out->mutable_next_recover_time());
+  }
+}
+
+void AddTo(const v1::StateCounts& from, v1::StateCounts* sum) {
+  sum->set_available(sum->available() + from.available());
+  sum->set_waiting(sum->waiting() + from.waiting());
+  sum->set_disabled(sum->disabled() + from.disabled());
+  sum->set_busy(sum->busy() + from.busy());
+  sum->set_half_open(sum->half_open() + from.half_open());
+}
+
+}  // namespace
+
+void AdminService::Explain(const CallInfo& info,
+                           To<v1::ExplainRequest, v1::ExplainResponse> responder) {
+  const v1::ExplainRequest& request = responder.request();
+  if (grpc::Status status = Validate(request); !status.ok()) return responder.Finish(status);
+  const std::string query = absl::StrCat("explain\n", request.acquire().SerializeAsString());
+  std::string from;
+  if (!request.page_token().empty()) {
+    const auto parts = DecodePageToken(query, request.page_token());
+    if (!parts.has_value() || parts->size() != 1) {
+      return responder.Finish(BadField("page_token", "is not of this question",
+                                       v1::ERROR_REASON_INVALID_PAGE_TOKEN));
+    }
+    from = (*parts)[0];
+  }
+  Defer(responder, [this, responder, query, from, principal = std::string(info.principal)] {
+    const v1::ExplainRequest& asked = responder.request();
+    v1::ExplainResponse& out = responder.reply();
+    const AcquireArguments arguments(asked.acquire(), principal, absl::ZeroDuration());
+    const int page = asked.page_size() == 0 ? 100 : asked.page_size();
+    std::map<v1::Verdict, int64_t> verdicts;
+    std::string after;
+    bool first = true, more = true, full = false;
+    while (more) {
+      core::Explanation step = engine_.Explain(arguments.command(), after, kStep);
+      if (std::exchange(first, false)) FillAnswer(step, engine_.Now(), out);
+      for (const core::Candidate& candidate : step.candidates) {
+        const v1::Verdict verdict = ToProto(candidate.candidacy, candidate.cause);
+        ++verdicts[verdict];
+        after = candidate.id;
+        const bool wanted = asked.verdicts().empty() ||
+                            std::find(asked.verdicts().begin(), asked.verdicts().end(), verdict) !=
+                                asked.verdicts().end();
+        if (!wanted || candidate.id <= from) continue;
+        if (out.candidates_size() < page) {
+          FillCandidate(candidate, out.add_candidates());
+        } else {
+          full = true;
+        }
+      }
+      more = step.more && !step.candidates.empty();
+    }
+    for (v1::Candidate& candidate : *out.mutable_candidates()) {
+      const auto view = engine_.Get(candidate.credential_id());
+      if (view.has_value()) CompleteCandidate(*view, &candidate);
+    }
+    int64_t total = 0;
+    for (const auto& [verdict, count] : verdicts) {
+      v1::VerdictCount* entry = out.add_verdict_counts();
+      entry->set_verdict(verdict);
+      entry->set_count(count);
+      total += count;
+    }
+    out.set_total_size(total);
+    if (full) {
+      out.set_next_page_token(EncodePageToken(
+          query, {out.candidates(out.candidates_size() - 1).credential_id()}));
+    }
+    const absl::string_view model = core::CanonicalModel(asked.acquire().model());
+    out.set_model(std::string(model));
+    responder.Finish();
+  });
+}
+
+void AdminService::Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsResponse> responder) {
+  if (grpc::Status status = Validate(responder.request()); !status.ok()) {
+    return responder.Finish(status);
+  }
+  Defer(responder, [this, responder] {
+    const engine::EngineStats stats = engine_.Stats();
+    const std::string& group = responder.request().group();
+    v1::GetStatsResponse& out = responder.reply();
+    for (const core::GroupProviderStats& pool : stats.pool.groups) {
+      if (!group.empty() && pool.group != group) continue;
+      FillPool(pool, out.add_pools());
+      AddTo(out.pools(out.pools_size() - 1).counts(), out.mutable_totals());
+    }
+    for (const core::ProviderStats& provider : stats.pool.providers) {
+      v1::ProbeStats* probe = out.add_probes();
+      probe->set_provider(provider.provider);
+      probe->set_granted_count(static_cast<int64_t>(provider.probes_granted));
+      probe->set_succeeded_count(static_cast<int64_t>(provider.probes_succeeded));
+      probe->set_failed_count(static_cast<int64_t>(provider.probes_failed));
+      probe->set_inconclusive_count(static_cast<int64_t>(provider.probes_inconclusive));
+      if (provider.breaker_open) out.add_breakers()->set_provider(provider.provider);
+      if (provider.backing_off) {
+        v1::BackoffStats* backoff = out.add_backoffs();
+        backoff->set_provider(provider.provider);
+        backoff->set_scope(v1::FAILURE_SCOPE_PROVIDER);
+      }
+    }
+    out.set_live_leases(static_cast<int64_t>(stats.pool.leases));
+    out.set_expired_leases(static_cast<int64_t>(stats.pool.leases_expired));
+    out.set_parked_calls(static_cast<int64_t>(stats.pool.parked));
+    out.set_session_bindings(static_cast<int64_t>(stats.pool.bindings));
+    out.set_dropped_model_records(static_cast<int64_t>(stats.pool.model_records_dropped));
+    v1::StoreStats* store = out.mutable_store();
+    store->set_backend(options_.store_backend);
+    store->set_healthy(stats.committer.healthy);
+    store->set_last_error(stats.committer.last_error);
+    store->set_pending_changes(static_cast<int64_t>(stats.committer.pending_health));
+    store->set_commit_count(static_cast<int64_t>(stats.committer.commits));
+    store->set_failed_commit_count(static_cast<int64_t>(stats.committer.failures));
+    store->set_quarantined_records(static_cast<int64_t>(stats.load.quarantined));
+    SetSpan(absl::Now() - started_, out.mutable_uptime());
+    out.set_version(options_.version);
+    out.set_epoch(static_cast<int64_t>(stats.epoch));
+    if (options_.config_status) {
+      const ConfigStatus config = options_.config_status();
+      SetTime(config.loaded, out.mutable_config_time());
+      out.set_config_error(config.error);
+    }
+    SetTime(engine_.Now(), out.mutable_time());
+    responder.Finish();
+  });
+}
+
+void AdminService::TestPolicy(const CallInfo&,
+                              To<v1::TestPolicyRequest, v1::TestPolicyResponse> responder) {
+  const v1::TestPolicyRequest& request = responder.request();
+  if (grpc::Status status = Validate(request); !status.ok()) return responder.Finish(status);
+  const HeaderList headers = ToHeaders(request.headers());
+  core::ReportFacts facts;
+  facts.stated = ToOutcome(request.outcome());
+  facts.http_status = request.http_status();
+  facts.error_code = request.error_code();
+  facts.body = request.body_excerpt();
+  facts.headers = headers;
+  const core::Kind kind = ToKind(request.kind()).value_or(core::Kind::kOAuth);
+  const absl::Time now = request.has_time() ? ToTime(request.time()) : engine_.Now();
+  const core::Verdict verdict =
+      engine_.policy()->Classify(request.provider(), kind, kind == core::Kind::kOAuth,
+                                 !request.model().empty(), facts, now);
+  v1::TestPolicyResponse& out = responder.reply();
+  out.set_matched_row(verdict.row);
+  out.set_outcome(ToProto(verdict.outcome));
+  out.set_scope(ToProto(verdict.scope));
+  out.set_action(ToProto(verdict.action));
+  out.set_cause(ToProto(verdict.cause));
+  out.set_advice(ToProto(verdict.advice));
+  out.set_hint(verdict.raw_hint);
+  const int level = request.level() + 1;
+  absl::Duration duration = absl::ZeroDuration();
+  if (verdict.hint.has_value()) {
+    duration = *verdict.hint;
+  } else if (!verdict.ladder.empty()) {
+    duration = verdict.ladder.At(level);
+    out.set_level(level);
+  }
+  if (duration > absl::ZeroDuration()) {
+    SetSpan(duration, out.mutable_duration());
+    SetSpan(std::min(duration, verdict.cap), out.mutable_block_duration());
+  }
+  responder.Finish();
+}
+
+}  // namespace credbroker::rpc

@@ -1,0 +1,54 @@
+// The data plane: Acquire, Renew, Release, Report on the pool, without a thread hop.
+//
+// Thread-safety: handlers run on every loop thread at once; SetBaseUrls from any thread.
+#ifndef CREDBROKER_SERVER_RPC_BROKER_SERVICE_H_
+#define CREDBROKER_SERVER_RPC_BROKER_SERVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "credbroker/v1/broker.pb.h"
+#include "server/engine/engine.h"
+#include "server/obs/metrics.h"
+#include "server/rpc/method_set.h"
+#include "server/rpc/serving_gate.h"
+
+namespace credbroker::rpc {
+
+class BrokerService final : public RpcService {
+ public:
+  // All outlive this.
+  BrokerService(engine::Engine& engine, obs::Metrics& metrics, const ServingGate& gate)
+      : engine_(engine), metrics_(metrics), gate_(gate) {}
+
+  std::unique_ptr<BoundService> Bind() override;
+
+  // Ownership epoch shown in replies; before the gate opens.
+  void SetEpoch(uint64_t epoch) { epoch_.store(epoch, std::memory_order_relaxed); }
+  // Provider -> its upstream address, for credentials that have none of their own.
+  using BaseUrls = absl::flat_hash_map<std::string, std::string>;
+  void SetBaseUrls(std::shared_ptr<const BaseUrls> urls);
+
+ private:
+  class Bound;
+  using AcquireResponder = Responder<v1::AcquireRequest, v1::Grant>;
+
+  void Acquire(const CallInfo& info, AcquireResponder responder);
+  void Answer(AcquireResponder responder, engine::AcquireAnswer answer);
+  void Renew(const CallInfo& info, Responder<v1::RenewRequest, v1::RenewResponse> responder);
+  void Release(const CallInfo& info, Responder<v1::ReleaseRequest, v1::ReleaseResponse> responder);
+  void Report(const CallInfo& info, Responder<v1::ReportRequest, v1::ReportResponse> responder);
+  std::shared_ptr<const BaseUrls> base_urls();
+
+  engine::Engine& engine_;
+  obs::Metrics& metrics_;
+  const ServingGate& gate_;
+  std::atomic<uint64_t> epoch_{0};
+  engine::Mutex mutex_;
+  std::shared_ptr<const BaseUrls> base_urls_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace credbroker::rpc
+
+#endif  // CREDBROKER_SERVER_RPC_BROKER_SERVICE_H_

@@ -1,0 +1,149 @@
+#include "server/rpc/watch_stream.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/convert.h"
+#include "server/rpc/status.h"
+
+namespace credbroker::rpc {
+namespace {
+
+constexpr int kStep = 256;
+
+core::CredentialRow RowOf(const core::CredentialView& view) {
+  core::CredentialRow row;
+  row.document = view.document.get();
+  row.intent = &view.intent;
+  row.uid = view.uid;
+  row.auth = view.auth;
+  row.state = view.state;
+  row.cause = view.cause;
+  row.half_open = view.half_open;
+  row.busy = view.busy;
+  row.in_flight = view.in_flight;
+  row.next_recover = view.next_recover;
+  row.material_version = view.material_version;
+  return row;
+}
+
+}  // namespace
+
+CredentialWatch::CredentialWatch(engine::Engine& engine, Options options,
+                                 std::shared_ptr<ServerStream> stream)
+    : engine_(engine),
+      options_(std::move(options)),
+      stream_(std::move(stream)),
+      initial_(options_.send_initial) {}
+
+void CredentialWatch::Start() {
+  // Before the scan: what changes meanwhile is seen twice rather than not at all.
+  subscription_ = engine_.Watch(options_.max_queue, [weak = weak_from_this()] {
+    if (const auto watch = weak.lock()) watch->Pump();
+  });
+}
+
+void CredentialWatch::Pump() {
+  engine::MutexLock lock(mutex_);
+  while (stream_->writable()) {
+    v1::WatchCredentialsResponse event;
+    if (!NextLocked(&event)) {
+      if (cut_ && changes_.empty()) {
+        stream_->Finish(Error(v1::ERROR_REASON_LIMIT_REACHED,
+                              "this watcher reads too slowly; start again with send_initial",
+                              {{"limit", "changes a watcher may be behind"}}));
+      }
+      return;
+    }
+    SetTime(engine_.Now(), event.mutable_time());
+    event.set_cursor(absl::StrCat(last_number_));
+    if (!stream_->Write(event)) return;
+  }
+}
+
+void CredentialWatch::End(const grpc::Status& status) { stream_->Finish(status); }
+
+bool CredentialWatch::NextLocked(v1::WatchCredentialsResponse* event) {
+  if (initial_) {
+    if (InitialLocked(event)) return true;
+    initial_ = false;
+    event->set_event(v1::WATCH_EVENT_SYNCED);
+    return true;
+  }
+  while (true) {
+    if (changes_.empty()) {
+      if (cut_) return false;
+      engine::Subscription::Batch batch = subscription_->Take();
+      cut_ = batch.cut;
+      changes_.assign(std::make_move_iterator(batch.changes.begin()),
+                      std::make_move_iterator(batch.changes.end()));
+      if (changes_.empty()) return false;
+    }
+    const engine::NumberedChange change = std::move(changes_.front());
+    changes_.pop_front();
+    last_number_ = change.number;
+    if (ChangeLocked(change, event)) return true;
+  }
+}
+
+bool CredentialWatch::InitialLocked(v1::WatchCredentialsResponse* event) {
+  while (true) {
+    while (!ids_.empty()) {
+      const std::string id = std::move(ids_.front());
+      ids_.pop_front();
+      const auto view = engine_.Get(id);
+      if (!view.has_value()) continue;
+      known_.insert(id);
+      event->set_event(v1::WATCH_EVENT_INITIAL);
+      FillCredential(*view, false, event->mutable_credential());
+      return true;
+    }
+    if (scan_done_) return false;
+    scanned_ = engine_.Scan(scanned_, kStep, [this](const core::CredentialRow& row) {
+      mutex_.AssertHeld();
+      if ((options_.group.empty() || row.document->group == options_.group) &&
+          options_.filter.Matches(row)) {
+        ids_.push_back(row.document->id);
+      }
+      return true;
+    });
+    scan_done_ = scanned_.empty();
+  }
+}
+
+bool CredentialWatch::Matches(const core::CredentialView& view) const {
+  return (options_.group.empty() || view.document->group == options_.group) &&
+         options_.filter.Matches(RowOf(view));
+}
+
+bool CredentialWatch::ChangeLocked(const engine::NumberedChange& numbered,
+                                   v1::WatchCredentialsResponse* event) {
+  const core::Change& change = *numbered.change;
+  if (change.id.empty()) return false;  // a backoff of the pool
+  if (options_.transitions_only && !change.transition.has_value()) return false;
+  const auto view = engine_.Get(change.id);
+  if (!view.has_value() || !Matches(*view)) {
+    // With send_initial the caller knows exactly these; else it may know any that once matched.
+    const bool knew = known_.erase(change.id) > 0;
+    if (!knew && (options_.send_initial || view.has_value())) return false;
+    event->set_event(v1::WATCH_EVENT_REMOVED);
+    if (view.has_value()) {
+      FillCredential(*view, false, event->mutable_credential());
+    } else {
+      event->mutable_credential()->set_id(change.id);
+      event->mutable_credential()->set_uid(UidText(change.uid));
+    }
+  } else {
+    known_.insert(change.id);
+    event->set_event(v1::WATCH_EVENT_CHANGED);
+    FillCredential(*view, false, event->mutable_credential());
+  }
+  if (change.transition.has_value()) {
+    core::TransitionView line;
+    line.line = *change.transition;
+    FillTransition(line, event->mutable_transition());
+  }
+  return true;
+}
+
+}  // namespace credbroker::rpc
