@@ -55,13 +55,10 @@ class UpdateBatch : public BatchWork {
     do {
       context.pool->Locked([&](core::Pool& pool, absl::Time now, core::Effects&) {
         StepBudget budget;
-        std::string last;
-        std::string end = pool.Scan(after, 256, now, [&](const core::CredentialRow& row) {
-          last = row.document->id;
-          if (frozen_.filter(*row.document)) ids.push_back(last);
+        after = pool.Scan(after, 256, now, [&](const core::CredentialRow& row) {
+          if (frozen_.filter(*row.document)) ids.push_back(row.document->id);
           return budget.Spend();
         });
-        after = std::move(end);
       });
     } while (!after.empty());
     if (!request_.dry_run && !selection.expected_count) {

@@ -38,12 +38,9 @@ absl::StatusOr<std::shared_ptr<const SecretMaterial>> MergeWithStored(const Work
   absl::StatusOr<store::SecretEntry> stored =
       ReadSecret(*context.store, *context.sealer, *view->document);
   if (stored.ok()) return MergeSecrets(stored->secret.get(), given);
-  // A secret that is damaged can only be repaired by a new one; one whose key is missing may come
-  // back with the key.
-  if (absl::IsNotFound(stored.status()) || absl::IsDataLoss(stored.status())) {
-    return MergeSecrets(nullptr, given);
-  }
-  return stored.status();
+  if (absl::IsUnavailable(stored.status())) return stored.status();
+  // None, or one that cannot be opened: a new one is the only repair.
+  return MergeSecrets(nullptr, given);
 }
 
 class CreateWork : public EditWork {
