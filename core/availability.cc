@@ -10,8 +10,10 @@
 namespace credbroker::core {
 namespace {
 
+// Whole microseconds: a deadline must survive the timer's and the store's resolution unchanged.
 absl::Duration Clamp(absl::Duration d) {
-  return std::min(std::max(d, absl::ZeroDuration()), kMaxCooldown);
+  return absl::Floor(std::min(std::max(d, absl::ZeroDuration()), kMaxCooldown),
+                     absl::Microseconds(1));
 }
 
 bool Finite(absl::Time t) { return t > absl::InfinitePast() && t < absl::InfiniteFuture(); }

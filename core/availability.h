@@ -30,11 +30,11 @@ struct Ladder {
 
 struct AvailabilityRecord {
   Cause cause = Cause::kNone;
-  uint16_t level = 0;          // ladder step reached, from 1
+  uint16_t level = 0;  // ladder step reached, from 1
   absl::Time block_until = absl::InfinitePast();
   absl::Time avoid_until = absl::InfinitePast();
   absl::Time began = absl::InfinitePast();  // latest failure
-  std::string raw_hint;        // as the upstream wrote it, at most 120 bytes
+  std::string raw_hint;                     // as the upstream wrote it, at most 120 bytes
 };
 
 // What a failure asks for.
@@ -42,7 +42,7 @@ struct Failure {
   Cause cause = Cause::kNone;
   std::optional<absl::Duration> hint;  // stated by upstream or policy row; else the ladder
   Ladder ladder;
-  double jitter = 0.0;                 // drawn by the pool, in [-0.2, 0.2]; ladder durations only
+  double jitter = 0.0;  // drawn by the pool, in [-0.2, 0.2]; ladder durations only
   absl::Duration cap = absl::Minutes(15);
   absl::Time lease_granted;
   bool failed_probe = false;
@@ -53,7 +53,7 @@ enum class Phase : uint8_t { kOpen, kHalfOpen, kBlocked };
 
 // Probe bookkeeping of one scope.
 struct ProbeState {
-  LeaseSeq lease = kNoLease;                       // the live probe
+  LeaseSeq lease = kNoLease;  // the live probe
   absl::Time started = absl::InfinitePast();
   absl::Time last = absl::InfinitePast();          // latest probe ever; InfinitePast: never
   absl::Time next_allowed = absl::InfinitePast();  // after inconclusive ones
@@ -76,12 +76,13 @@ class ScopeRecords {
   absl::Time avoid_until() const;
   // Cause of the record with the latest block_until (avoid_until when none blocks); kNone if empty.
   Cause LeadingCause(absl::Time now) const;
-  // The next time after `now` at which PhaseAt or the set of records changes; InfiniteFuture: never.
+  // The next time after `now` at which PhaseAt or the set of records changes; InfiniteFuture:
+  // never.
   absl::Time NextEvent(absl::Time now) const;
 
-  // Rule 2 (clocks only rise) and rule 4 (one step a wave). Returns whether anything changed: a failure
-  // that asks for no time at all (no hint, no ladder, no failed probe) leaves no record.
-  // A failed probe without a hint blocks as long as the whole scope was still avoided, up to the cap.
+  // Rule 2 (clocks only rise) and rule 4 (one step a wave). Returns whether anything changed: a
+  // failure that asks for no time at all (no hint, no ladder, no failed probe) leaves no record. A
+  // failed probe without a hint blocks as long as the whole scope was still avoided, up to the cap.
   bool Fail(const Failure& failure, absl::Time now);
   // Rule 3: erases records that began before `granted`. Returns whether anything was erased.
   bool Succeed(absl::Time granted);
@@ -89,8 +90,8 @@ class ScopeRecords {
   bool Erase(Cause cause, absl::Time before);
   // Erases records 24 h after their avoid_until.
   bool Sweep(absl::Time now);
-  // Puts a record as it was stored or marked before (load; breaker restore), in place of the one with
-  // the same cause.
+  // Puts a record as it was stored or marked before (load; breaker restore), in place of the one
+  // with the same cause.
   void Put(AvailabilityRecord record);
   const AvailabilityRecord* Find(Cause cause) const;
 
@@ -104,7 +105,8 @@ class ScopeRecords {
 inline constexpr absl::Duration kMaxCooldown = absl::Hours(400 * 24);
 inline constexpr size_t kMaxRawHint = 120;  // bytes
 
-// Causes `refresh` and `expired`: waiting ends by new material, a probe with the old would prove nothing.
+// Causes `refresh` and `expired`: waiting ends by new material, a probe with the old would prove
+// nothing.
 inline bool NeverHalfOpen(Cause cause) {
   return cause == Cause::kRefresh || cause == Cause::kExpired;
 }

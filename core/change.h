@@ -51,12 +51,12 @@ struct Change {
   std::string id;  // credential id; empty for backoffs
   Uid uid;
   absl::Time at;
-  std::shared_ptr<const Document> document;     // kDocument
-  std::optional<Intent> intent;                 // kIntent
-  std::shared_ptr<const SecretMaterial> secret; // kSecret
-  std::shared_ptr<const HealthRecord> health;   // kHealth; null: records of it are unchanged
-  std::shared_ptr<const BackoffRecord> backoff; // kBackoff
-  std::optional<Transition> transition;         // the line this change adds to the history
+  std::shared_ptr<const Document> document;      // kDocument
+  std::optional<Intent> intent;                  // kIntent
+  std::shared_ptr<const SecretMaterial> secret;  // kSecret
+  std::shared_ptr<const HealthRecord> health;    // kHealth; null: records of it are unchanged
+  std::shared_ptr<const BackoffRecord> backoff;  // kBackoff
+  std::optional<Transition> transition;          // the line this change adds to the history
 };
 
 // A parked call that got its answer.
@@ -78,7 +78,11 @@ struct Effects {
   std::vector<Woken> woken;
   std::vector<Uid> refresh_wanted;
   bool empty() const { return changes.empty() && woken.empty() && refresh_wanted.empty(); }
-  void clear() { changes.clear(); woken.clear(); refresh_wanted.clear(); }
+  void clear() {
+    changes.clear();
+    woken.clear();
+    refresh_wanted.clear();
+  }
 };
 
 }  // namespace credbroker::core

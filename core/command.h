@@ -21,19 +21,19 @@
 namespace credbroker::core {
 
 struct AcquireCommand {
-  absl::string_view principal;  // never empty
-  absl::string_view group;      // empty: "default"
+  absl::string_view principal;                    // never empty
+  absl::string_view group;                        // empty: "default"
   absl::Span<const absl::string_view> providers;  // 1..16, distinct
-  absl::string_view model;        // empty: none named
-  absl::string_view session_key;  // <= 256 bytes
-  absl::string_view credential_id;  // pin
-  absl::Span<const absl::string_view> excluded;  // <= 64
+  absl::string_view model;                        // empty: none named
+  absl::string_view session_key;                  // <= 256 bytes
+  absl::string_view credential_id;                // pin
+  absl::Span<const absl::string_view> excluded;   // <= 64
   std::optional<Kind> kind;
   absl::Span<const std::pair<absl::string_view, absl::string_view>> labels;  // <= 8
-  absl::string_view request_id;                        // <= 128 bytes; empty: none
-  absl::Duration ttl = absl::ZeroDuration();           // 0: default
-  absl::Duration max_wait = absl::ZeroDuration();      // 0: answer at once
-  bool allow_probe = true;  // prefetched grants never probe
+  absl::string_view request_id;                    // <= 128 bytes; empty: none
+  absl::Duration ttl = absl::ZeroDuration();       // 0: default
+  absl::Duration max_wait = absl::ZeroDuration();  // 0: answer at once
+  bool allow_probe = true;                         // prefetched grants never probe
 };
 
 // Everything a lease id proves once its MAC was checked. Made from a Grant, handed back with every
@@ -58,33 +58,33 @@ struct Grant {
   uint32_t cell = 0;
   std::shared_ptr<const Document> document;
   std::shared_ptr<const Material> material;  // never null
-  std::string model;     // upstream name, canonical; empty: none
+  std::string model;                         // upstream name, canonical; empty: none
   absl::Time granted, expires;
   bool probe = false;
-  bool rebound = false;  // the session moved to this credential
+  bool rebound = false;   // the session moved to this credential
   bool repeated = false;  // answer to a repeated request_id
 };
 
 // Why nothing was granted. The RPC layer maps them to codes; names are ErrorInfo reasons.
 enum class Refusal : uint8_t {
-  kCooling,             // RESOURCE_EXHAUSTED
-  kBusy,                // RESOURCE_EXHAUSTED: every one that could serve is at its cap
-  kBreakerOpen,         // RESOURCE_EXHAUSTED
-  kProviderBackoff,     // RESOURCE_EXHAUSTED
-  kTooManyParked,       // RESOURCE_EXHAUSTED
-  kWaitExpired,         // RESOURCE_EXHAUSTED: parked until max_wait was over
-  kNoSuchGroup,         // NOT_FOUND
-  kNoSuchProvider,      // NOT_FOUND
-  kNoSuchModel,         // NOT_FOUND
-  kNoSuchCredential,    // NOT_FOUND: pin
-  kNoMatch,             // NOT_FOUND: labels, kind or exclusions leave nobody
-  kAllDisabled,         // FAILED_PRECONDITION
-  kPinUnavailable,      // FAILED_PRECONDITION: the pinned one is disabled or does not serve this
-  kRequestIdMismatch,   // INVALID_ARGUMENT: same request_id, other arguments
-  kRequestEnded,        // ABORTED: the lease of that request_id ended
-  kReplaced,            // ABORTED: a duplicate of the parked request_id took its place
-  kCancelled,           // CANCELLED
-  kResumeOnly,          // RESOURCE_EXHAUSTED: capped credentials wait for sessions to resume
+  kCooling,            // RESOURCE_EXHAUSTED
+  kBusy,               // RESOURCE_EXHAUSTED: every one that could serve is at its cap
+  kBreakerOpen,        // RESOURCE_EXHAUSTED
+  kProviderBackoff,    // RESOURCE_EXHAUSTED
+  kTooManyParked,      // RESOURCE_EXHAUSTED
+  kWaitExpired,        // RESOURCE_EXHAUSTED: parked until max_wait was over
+  kNoSuchGroup,        // NOT_FOUND
+  kNoSuchProvider,     // NOT_FOUND
+  kNoSuchModel,        // NOT_FOUND
+  kNoSuchCredential,   // NOT_FOUND: pin
+  kNoMatch,            // NOT_FOUND: labels, kind or exclusions leave nobody
+  kAllDisabled,        // FAILED_PRECONDITION
+  kPinUnavailable,     // FAILED_PRECONDITION: the pinned one is disabled or does not serve this
+  kRequestIdMismatch,  // INVALID_ARGUMENT: same request_id, other arguments
+  kRequestEnded,       // ABORTED: the lease of that request_id ended
+  kReplaced,           // ABORTED: a duplicate of the parked request_id took its place
+  kCancelled,          // CANCELLED
+  kResumeOnly,         // RESOURCE_EXHAUSTED: capped credentials wait for sessions to resume
 };
 absl::string_view Name(Refusal v);
 
@@ -126,7 +126,7 @@ struct ReportCommand {
 struct ReportReply {
   Disposition disposition = Disposition::kUnknown;
   Advice advice = Advice::kNone;
-  State state = State::kAvailable;          // of the credential, or (credential, model) if narrower
+  State state = State::kAvailable;  // of the credential, or (credential, model) if narrower
   absl::Time next_recover = absl::InfinitePast();  // WAITING only
   bool refresh_wanted = false;  // the caller's refresher should exchange its token now
 };

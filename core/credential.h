@@ -1,6 +1,6 @@
-// What is known about a credential, as values: the document operators edit, the operator's intent, the
-// secret, the auth health and the history. The derived state lives in pool.h.
-// All types are thread-compatible values.
+// What is known about a credential, as values: the document operators edit, the operator's intent,
+// the secret, the auth health and the history. The derived state lives in pool.h. All types are
+// thread-compatible values.
 #ifndef CREDBROKER_CORE_CREDENTIAL_H_
 #define CREDBROKER_CORE_CREDENTIAL_H_
 
@@ -29,9 +29,9 @@ struct ModelAlias {
 
 // The editable description of a credential. Immutable once installed: an edit replaces it whole.
 struct Document {
-  std::string id;                  // unique in the whole broker, 1..256 bytes of printable UTF-8
-  std::string group = "default";   // authorization boundary
-  std::string provider;            // lower case
+  std::string id;                 // unique in the whole broker, 1..256 bytes of printable UTF-8
+  std::string group = "default";  // authorization boundary
+  std::string provider;           // lower case
   Kind kind = Kind::kApiKey;
   std::string source;              // name of the import source; empty: made through the API
   std::string source_path;         // path below the source's root, empty if none
@@ -42,17 +42,17 @@ struct Document {
   std::string proxy_url;           // http, https, socks5 URL, or empty: direct
   std::string base_url;
   std::vector<std::pair<std::string, std::string>> headers;  // sent upstream
-  std::vector<std::string> models;                           // non-empty: serves only these (`*` allowed)
-  std::vector<std::string> excluded_models;                  // `*` wildcards
+  std::vector<std::string> models;           // non-empty: serves only these (`*` allowed)
+  std::vector<std::string> excluded_models;  // `*` wildcards
   std::vector<ModelAlias> model_aliases;
-  bool disable_cooling = false;  // suppresses 429 and transient causes only
+  bool disable_cooling = false;                    // suppresses 429 and transient causes only
   std::optional<int32_t> max_in_flight;            // 0 = unlimited; unset: group's, then provider's
   std::optional<int32_t> max_in_flight_per_model;  // same
   std::optional<int32_t> request_retry;
   std::optional<int32_t> refresh_interval_seconds;
-  bool external_refresh = false;    // tokens come from a watched file: never refreshed here
-  std::string attributes_json;      // JSON object for the proxy; opaque here; empty: none
-  std::string extra_json;           // unknown keys of the imported file; opaque; come back on export
+  bool external_refresh = false;  // tokens come from a watched file: never refreshed here
+  std::string attributes_json;    // JSON object for the proxy; opaque here; empty: none
+  std::string extra_json;         // unknown keys of the imported file; opaque; come back on export
   std::vector<std::pair<std::string, std::string>> labels;  // sorted by key
   absl::Time create_time = absl::UnixEpoch();
   uint64_t revision = 1;  // counts edits of document and intent; the etag is made of uid and it
@@ -76,31 +76,37 @@ struct SecretMaterial {
   uint64_t version = 0;                   // material_version: rises with each change, from 1
 };
 
-enum class AuthHealth : uint8_t { kOk, kRefreshing, kRefreshUnknown, kReauthRequired, kDisabledByPolicy };
+enum class AuthHealth : uint8_t {
+  kOk,
+  kRefreshing,
+  kRefreshUnknown,
+  kReauthRequired,
+  kDisabledByPolicy
+};
 
 // Why a credential, a (credential, model) or a pool-level key is not selectable.
 enum class Cause : uint8_t {
   kNone,
-  kRateLimit,      // 429
-  kQuota,          // 402, quota exhausted
-  kTokenRejected,  // 401 without a refresher
-  kForbidden,      // 403
-  kChallenge,      // challenge page behind a 403
-  kModelNotFound,  // 404, model not supported
-  kTransient,      // 408, 5xx
-  kRefresh,        // 401 or expiry, a refresh is due or under way; never half-open
-  kExpired,        // material expired and nobody refreshes it; never half-open
-  kUnconfirmed,    // a report that would disable, beyond its principal's allowance
-  kOverloaded,     // 529; provider or (provider, model) only
-  kNetwork,        // connect failure, reset, timeout; breakers only
-  kPolicy,         // a configured policy row
-  kOperator,       // disabled by an operator (counts only)
-  kReauth,         // must log in again (counts only)
+  kRateLimit,         // 429
+  kQuota,             // 402, quota exhausted
+  kTokenRejected,     // 401 without a refresher
+  kForbidden,         // 403
+  kChallenge,         // challenge page behind a 403
+  kModelNotFound,     // 404, model not supported
+  kTransient,         // 408, 5xx
+  kRefresh,           // 401 or expiry, a refresh is due or under way; never half-open
+  kExpired,           // material expired and nobody refreshes it; never half-open
+  kUnconfirmed,       // a report that would disable, beyond its principal's allowance
+  kOverloaded,        // 529; provider or (provider, model) only
+  kNetwork,           // connect failure, reset, timeout; breakers only
+  kPolicy,            // a configured policy row
+  kOperator,          // disabled by an operator (counts only)
+  kReauth,            // must log in again (counts only)
   kDisabledByPolicy,  // (counts only)
-  kBusy,           // in-flight cap reached (counts only)
-  kBreaker,        // breaker open for its provider or egress (counts only)
-  kHalfOpen,       // waiting for a probe token or verdict (counts only)
-  kWeight,         // weight <= 0 (counts only)
+  kBusy,              // in-flight cap reached (counts only)
+  kBreaker,           // breaker open for its provider or egress (counts only)
+  kHalfOpen,          // waiting for a probe token or verdict (counts only)
+  kWeight,            // weight <= 0 (counts only)
 };
 inline constexpr int kCauseCount = 21;
 
@@ -109,10 +115,30 @@ inline constexpr int kStateCount = 3;
 
 // Past tense: what happened. Written to history, audit, metrics and watch.
 enum class Why : uint8_t {
-  kCreated, kUpdated, kDeleted, kRevived, kSecretReplaced, kEnabled, kDisabled, kScheduleEnabled,
-  kReset, kReportedFailure, kReportedSuccess, kReportDisabled, kBlockEnded, kAvoidEnded,
-  kRecordExpired, kRefreshStarted, kRefreshFinished, kRefreshFailed, kReauthRequired,
-  kMaterialExpired, kBreakerOpened, kBreakerClosed, kBatchApplied, kBatchUndone,
+  kCreated,
+  kUpdated,
+  kDeleted,
+  kRevived,
+  kSecretReplaced,
+  kEnabled,
+  kDisabled,
+  kScheduleEnabled,
+  kReset,
+  kReportedFailure,
+  kReportedSuccess,
+  kReportDisabled,
+  kBlockEnded,
+  kAvoidEnded,
+  kRecordExpired,
+  kRefreshStarted,
+  kRefreshFinished,
+  kRefreshFailed,
+  kReauthRequired,
+  kMaterialExpired,
+  kBreakerOpened,
+  kBreakerClosed,
+  kBatchApplied,
+  kBatchUndone,
 };
 inline constexpr int kWhyCount = 24;
 
@@ -131,7 +157,7 @@ struct Transition {
 
 absl::string_view Name(Kind v);
 absl::string_view Name(AuthHealth v);
-absl::string_view Name(Cause v);   // snake_case, used as metric label and ErrorInfo key
+absl::string_view Name(Cause v);  // snake_case, used as metric label and ErrorInfo key
 absl::string_view Name(State v);
 absl::string_view Name(Why v);
 

@@ -1,5 +1,6 @@
-// Durable edits: what an operator, an import or a batch wants for one credential. Pool::Prepare turns
-// an Edit into a RowEdit without touching anything; once it is committed, Pool::Install shows it.
+// Durable edits: what an operator, an import or a batch wants for one credential. Pool::Prepare
+// turns an Edit into a RowEdit without touching anything; once it is committed, Pool::Install shows
+// it.
 #ifndef CREDBROKER_CORE_EDIT_H_
 #define CREDBROKER_CORE_EDIT_H_
 
@@ -19,10 +20,10 @@ struct Edit {
   Op op = Op::kUpdate;
   Why why = Why::kUpdated;
   std::string id;
-  std::string actor;                             // principal who ordered it
-  std::optional<uint64_t> expect_revision;       // etag; with expect_uid
+  std::string actor;                        // principal who ordered it
+  std::optional<uint64_t> expect_revision;  // etag; with expect_uid
   std::optional<Uid> expect_uid;
-  std::shared_ptr<const Document> document;      // whole new document (revision is set by Prepare)
+  std::shared_ptr<const Document> document;  // whole new document (revision is set by Prepare)
   std::optional<Intent> intent;
   std::shared_ptr<const SecretMaterial> secret;  // whole new secret (version is set by Prepare)
   bool reset = false;                            // ResetAvailability: records, policy disable

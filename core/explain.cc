@@ -1,5 +1,5 @@
-// Explain: what Acquire would answer now and, for each candidate, why it is chosen or not. Uses the very
-// selection of Acquire, without taking anything.
+// Explain: what Acquire would answer now and, for each candidate, why it is chosen or not. Uses the
+// very selection of Acquire, without taking anything.
 #include <algorithm>
 #include <utility>
 

@@ -1,5 +1,6 @@
-// Seeded faults: deliberate mistakes that the test suite must find, switched on by name at run time in one
-// test build (CREDBROKER_SEEDED_FAULTS). In every other build the question is a constant false.
+// Seeded faults: deliberate mistakes that the test suite must find, switched on by name at run time
+// in one test build (CREDBROKER_SEEDED_FAULTS). In every other build the question is a constant
+// false.
 #ifndef CREDBROKER_CORE_FAULT_H_
 #define CREDBROKER_CORE_FAULT_H_
 

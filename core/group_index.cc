@@ -21,8 +21,7 @@ std::string ShapeKey(absl::Span<const ProviderId> providers, std::optional<Kind>
 }
 
 bool HasLabel(const Document& document, const std::pair<std::string, std::string>& wanted) {
-  return std::find(document.labels.begin(), document.labels.end(), wanted) !=
-         document.labels.end();
+  return std::find(document.labels.begin(), document.labels.end(), wanted) != document.labels.end();
 }
 
 std::string LabelKey(absl::string_view name, absl::string_view value) {
@@ -566,7 +565,7 @@ GroupIndex::Miss GroupIndex::Resolve(absl::Span<const ProviderId> providers,
   const bool trivial = shape->rules.size() == 1 && shape->rules.begin()->first == 0;
   if (!trivial && !model.empty()) {
     const NameEntry entry = NameFor(*shape, model);
-    if (entry.view == nullptr) return Miss::kNoModel;
+    if (entry.view == nullptr) return Miss::kUnserved;
     demand->view = entry.view;
     demand->uniform = entry.uniform;
   }

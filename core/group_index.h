@@ -1,7 +1,7 @@
-// The indexes of one group. A request's shape (providers, kind, labels) and model name choose one index;
-// model names that nobody in the shape treats differently share one, so an invented name grows nothing.
-// A model-scoped cooldown is an overlay: a small set of members held back for that model, and an index
-// of its own (dedicated) once the set is large. Thread-compatible.
+// The indexes of one group. A request's shape (providers, kind, labels) and model name choose one
+// index; model names that nobody in the shape treats differently share one, so an invented name
+// grows nothing. A model-scoped cooldown is an overlay: a small set of members held back for that
+// model, and an index of its own (dedicated) once the set is large. Thread-compatible.
 #ifndef CREDBROKER_CORE_GROUP_INDEX_H_
 #define CREDBROKER_CORE_GROUP_INDEX_H_
 
@@ -61,10 +61,10 @@ class GroupIndex {
     IndexView* view = nullptr;
     absl::string_view model;           // canonical; may be empty
     const Overlay* overlay = nullptr;  // members to turn down; only where `uniform`
-    bool uniform = true;    // every member's upstream name is `model`
-    bool dedicated = false;  // the index already minds the model's overlay
+    bool uniform = true;               // every member's upstream name is `model`
+    bool dedicated = false;            // the index already minds the model's overlay
   };
-  enum class Miss : uint8_t { kNone, kNoProvider, kNoModel, kNoMatch };
+  enum class Miss : uint8_t { kNone, kNoProvider, kUnserved, kNoMatch };
   // `providers` ascending. Makes the index on first use: O(members).
   Miss Resolve(absl::Span<const ProviderId> providers, std::optional<Kind> kind, Labels labels,
                absl::string_view model, Demand* demand);
@@ -84,8 +84,8 @@ class GroupIndex {
   const std::map<ProviderId, std::unique_ptr<GroupProviderStats>>& all_stats() const {
     return stats_;
   }
-  // The earliest return of a waiting member of the provider, as known to its index; INT64_MAX: none,
-  // or nobody asked for the provider yet.
+  // The earliest return of a waiting member of the provider, as known to its index; INT64_MAX:
+  // none, or nobody asked for the provider yet.
   int64_t NextReturn(ProviderId provider) const;
   size_t size() const { return order_.size(); }
   size_t indexes() const;
@@ -122,8 +122,8 @@ class GroupIndex {
   MemberState StateOf(const Record& record) const;
   MemberState StateOf(const Record& record, absl::string_view model) const;
   Shape* ShapeFor(absl::Span<const ProviderId> providers, std::optional<Kind> kind, Labels labels);
-  std::unique_ptr<Shape> MakeShape(absl::Span<const ProviderId> providers,
-                                   std::optional<Kind> kind, Labels labels);
+  std::unique_ptr<Shape> MakeShape(absl::Span<const ProviderId> providers, std::optional<Kind> kind,
+                                   Labels labels);
   void RegisterShape(Shape* shape);
   void DropShape(const std::string& key);
   NameEntry NameFor(Shape& shape, absl::string_view model);
@@ -142,7 +142,7 @@ class GroupIndex {
   Models* models_;
   IdOrder order_;
   absl::flat_hash_map<std::string, std::unique_ptr<Shape>> shapes_;
-  std::vector<Shape*> single_;                                    // by provider: no kind, no labels
+  std::vector<Shape*> single_;  // by provider: no kind, no labels
   absl::flat_hash_map<ProviderId, std::vector<Shape*>> shapes_of_;  // those naming the provider
   absl::flat_hash_map<ModelId, Overlay> overlays_;
   absl::flat_hash_map<std::string, uint32_t> label_counts_;  // "key=value" -> members

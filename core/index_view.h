@@ -1,7 +1,7 @@
-// One index: the members of a group that can serve one kind of request, sorted into priority tiers of
-// selectable ones, half-open ones due a probe, and those that come back by themselves, with exact counts
-// of what holds the rest. Kept up to date at each transition, so that a request never scans.
-// Positions are those of the group's IdOrder. Thread-compatible.
+// One index: the members of a group that can serve one kind of request, sorted into priority tiers
+// of selectable ones, half-open ones due a probe, and those that come back by themselves, with
+// exact counts of what holds the rest. Kept up to date at each transition, so that a request never
+// scans. Positions are those of the group's IdOrder. Thread-compatible.
 #ifndef CREDBROKER_CORE_INDEX_VIEW_H_
 #define CREDBROKER_CORE_INDEX_VIEW_H_
 

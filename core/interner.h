@@ -1,5 +1,6 @@
-// Names as small numbers, given back when nobody refers to them: an invented model name costs memory only
-// while a record or lease holds it. Number 0 is the empty name, never freed. Thread-compatible.
+// Names as small numbers, given back when nobody refers to them: an invented model name costs
+// memory only while a record or lease holds it. Number 0 is the empty name, never freed.
+// Thread-compatible.
 #ifndef CREDBROKER_CORE_INTERNER_H_
 #define CREDBROKER_CORE_INTERNER_H_
 

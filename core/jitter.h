@@ -1,5 +1,5 @@
-// Jitter of ladder durations: a hash of (seed, lease), so that the same run gives the same times and
-// removing one event from a schedule changes no other.
+// Jitter of ladder durations: a hash of (seed, lease), so that the same run gives the same times
+// and removing one event from a schedule changes no other.
 #ifndef CREDBROKER_CORE_JITTER_H_
 #define CREDBROKER_CORE_JITTER_H_
 

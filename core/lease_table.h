@@ -1,6 +1,6 @@
 // Live and lately ended leases, in cells that a lease id names directly: no hashing on the way of a
-// report. The live leases of a credential form a list, so in-flight is set membership. Ended ones are
-// remembered for a time and up to a number, oldest forgotten first. Thread-compatible.
+// report. The live leases of a credential form a list, so in-flight is set membership. Ended ones
+// are remembered for a time and up to a number, oldest forgotten first. Thread-compatible.
 #ifndef CREDBROKER_CORE_LEASE_TABLE_H_
 #define CREDBROKER_CORE_LEASE_TABLE_H_
 
@@ -54,8 +54,8 @@ class LeaseTable {
   void Extend(uint32_t cell, int64_t expires_ns);
   // Live -> ended: unlinked from its credential, kept in the queue of ended ones.
   void End(uint32_t cell, Record& record, LeaseEnd end, int64_t now_ns);
-  // Forgets ended leases older than `before_ns` or beyond `max`, at most `limit`; `forget` sees each
-  // cell before it is freed.
+  // Forgets ended leases older than `before_ns` or beyond `max`, at most `limit`; `forget` sees
+  // each cell before it is freed.
   void Forget(int64_t before_ns, size_t max, int limit,
               absl::FunctionRef<void(uint32_t cell, LeaseCell&)> forget);
 

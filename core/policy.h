@@ -1,6 +1,6 @@
-// Failure policy as data: a table of rows matched against what a proxy reported, giving a verdict the
-// pool applies. Pure: classification reads no pool state, so it runs outside the pool's lock and
-// offline (`credbrokerctl policy test`). Immutable after construction, hence thread-safe.
+// Failure policy as data: a table of rows matched against what a proxy reported, giving a verdict
+// the pool applies. Pure: classification reads no pool state, so it runs outside the pool's lock
+// and offline (`credbrokerctl policy test`). Immutable after construction, hence thread-safe.
 #ifndef CREDBROKER_CORE_POLICY_H_
 #define CREDBROKER_CORE_POLICY_H_
 
@@ -27,8 +27,19 @@ enum class Advice : uint8_t { kNone, kRetrySame, kRetryOther, kGiveUp };
 
 // Closed set; the `outcome` label of metrics.
 enum class Outcome : uint8_t {
-  kSuccess, kRequestFault, kUnauthorized, kQuota, kForbidden, kChallenge, kModelNotFound, kTransient,
-  kRateLimited, kOverloaded, kNetwork, kCancelled, kOther,
+  kSuccess,
+  kRequestFault,
+  kUnauthorized,
+  kQuota,
+  kForbidden,
+  kChallenge,
+  kModelNotFound,
+  kTransient,
+  kRateLimited,
+  kOverloaded,
+  kNetwork,
+  kCancelled,
+  kOther,
 };
 inline constexpr int kOutcomeCount = 13;
 absl::string_view Name(Outcome v);
@@ -38,7 +49,8 @@ absl::string_view Name(Action v);
 
 // What the proxy saw, raw. Views are borrowed for the call.
 struct ReportFacts {
-  // kOther: derive from http_status. Otherwise the proxy's own word (success, cancelled, network...).
+  // kOther: derive from http_status. Otherwise the proxy's own word (success, cancelled,
+  // network...).
   Outcome stated = Outcome::kOther;
   int http_status = 0;  // 0: none was received
   absl::string_view error_code;
@@ -47,8 +59,9 @@ struct ReportFacts {
 };
 
 // One match row. Empty matchers match everything. Rows are tried in order: the provider's own, then
-// those of every provider ("*"), then the built-in table. The built-in rows see neither error codes,
-// body nor headers where the proxy used its own word, and of a 2xx only a code it reported itself.
+// those of every provider ("*"), then the built-in table. The built-in rows see neither error
+// codes, body nor headers where the proxy used its own word, and of a 2xx only a code it reported
+// itself.
 struct PolicyRow {
   std::string name;                 // shown by policy test; unique per provider
   std::vector<int> statuses;        // exact codes; a class as 5 (= 5xx) .. 1; 0: none was received
@@ -57,9 +70,9 @@ struct PolicyRow {
   std::optional<bool> refreshable;  // has a refresher here
   // Any of these ("*": any at all), case-insensitive, from the report or the JSON body.
   std::vector<std::string> error_codes;
-  std::string body_contains;        // case-insensitive substring; "*" splits it into ordered pieces
-  std::string header_name;          // present, and
-  std::string header_contains;      // its value contains this (case-insensitive)
+  std::string body_contains;    // case-insensitive substring; "*" splits it into ordered pieces
+  std::string header_name;      // present, and
+  std::string header_contains;  // its value contains this (case-insensitive)
 
   Outcome outcome = Outcome::kOther;  // kOther: from the status
   Scope scope = Scope::kCredential;
@@ -71,8 +84,8 @@ struct PolicyRow {
   Ladder ladder;
   std::optional<absl::Duration> cap;
   int disable_after = 0;  // the n-th in a row disables by policy (403: 3); 0: never
-  // Unset: give-up for scope request, provider and provider-model; retry-same for action refresh; else
-  // retry-other.
+  // Unset: give-up for scope request, provider and provider-model; retry-same for action refresh;
+  // else retry-other.
   std::optional<Advice> advice;
 };
 
@@ -111,15 +124,15 @@ class PolicyTable {
  public:
   // Built-in rows only.
   PolicyTable();
-  // INVALID_ARGUMENT naming provider, row and field: unknown combination, non-positive or overflowing
-  // duration, duplicate row name, disable with a duration, ...
+  // INVALID_ARGUMENT naming provider, row and field: unknown combination, non-positive or
+  // overflowing duration, duplicate row name, disable with a duration, ...
   static absl::StatusOr<std::shared_ptr<const PolicyTable>> Create(
       std::vector<ProviderPolicy> providers);
 
   // `model_named`: whether the lease named a model; `now` turns absolute hints into durations.
-  // Without a model nothing is scope model: a model that was not found is nobody's fault (action none),
-  // everything else counts for the credential; provider-model becomes provider.
-  // Action refresh for a credential nothing refreshes becomes a wait (30 min, token_rejected).
+  // Without a model nothing is scope model: a model that was not found is nobody's fault (action
+  // none), everything else counts for the credential; provider-model becomes provider. Action
+  // refresh for a credential nothing refreshes becomes a wait (30 min, token_rejected).
   Verdict Classify(absl::string_view provider, Kind kind, bool refreshable, bool model_named,
                    const ReportFacts& facts, absl::Time now) const;
 
@@ -130,10 +143,11 @@ class PolicyTable {
 
 // Retry hints and windows from raw headers: retry-after (seconds or HTTP-date, RFC 9110 10.2.3),
 // retry-after-ms, x-ratelimit-*-reset (seconds, durations like 1m2.5s, unix seconds or RFC 3339),
-// anthropic-ratelimit-*-reset (RFC 3339 or unix). Malformed, negative, past and huge (> kMaxCooldown)
-// values are ignored. Windows without a reset to come are left out; at most 16. See hints.cc.
+// anthropic-ratelimit-*-reset (RFC 3339 or unix). Malformed, negative, past and huge (>
+// kMaxCooldown) values are ignored. Windows without a reset to come are left out; at most 16. See
+// hints.cc.
 struct Hints {
-  std::optional<absl::Duration> wait;         // the longest of retry_after and the exhausted windows
+  std::optional<absl::Duration> wait;  // the longest of retry_after and the exhausted windows
   std::optional<absl::Duration> retry_after;  // the longest of retry-after and retry-after-ms
   std::string raw;                            // "name: value" of what decided `wait`
   std::string retry_after_raw;                // the same of `retry_after`

@@ -68,7 +68,9 @@ void PoolState::ResolveCaps(Record& record) {
   const ProviderSettings& own = provider(record.provider).settings;
   const Document& document = *record.document;
   auto first = [](const std::optional<int32_t>& a, const std::optional<int32_t>& b,
-                  const std::optional<int32_t>& c) { return a ? *a : b ? *b : c.value_or(0); };
+                  const std::optional<int32_t>& c) {
+    return a ? *a : b ? *b : c.value_or(0);
+  };
   record.cap = first(document.max_in_flight, group.max_in_flight, own.max_in_flight);
   record.model_cap = first(document.max_in_flight_per_model, group.max_in_flight_per_model,
                            own.max_in_flight_per_model);
@@ -220,7 +222,8 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
   ++stats.by_state[static_cast<size_t>(after.state)];
   if (before.cause != Cause::kNone) --stats.by_cause[static_cast<size_t>(before.cause)];
   if (after.cause != Cause::kNone) ++stats.by_cause[static_cast<size_t>(after.cause)];
-  stats.half_open += static_cast<uint64_t>(after.half_open) - static_cast<uint64_t>(before.half_open);
+  stats.half_open +=
+      static_cast<uint64_t>(after.half_open) - static_cast<uint64_t>(before.half_open);
   stats.busy += static_cast<uint64_t>(after.cause == Cause::kBusy) -
                 static_cast<uint64_t>(before.cause == Cause::kBusy);
   if ((after.ready || after.probe_ready) && waits.size() != 0) pump.insert(record.group);

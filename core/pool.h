@@ -1,13 +1,14 @@
-// The pool: which credential each request may use. Pure and deterministic: it is told the time, draws
-// jitter from a seed it is given, and does no I/O. Thread-compatible: the server guards it with one
-// short lock. Time handed in must not run backwards by more than the caller tolerates; an earlier `now`
-// than before is treated as the latest one seen.
+// The pool: which credential each request may use. Pure and deterministic: it is told the time,
+// draws jitter from a seed it is given, and does no I/O. Thread-compatible: the server guards it
+// with one short lock. Time handed in must not run backwards by more than the caller tolerates; an
+// earlier `now` than before is treated as the latest one seen.
 //
-// Three facts of a credential (intent, auth health, availability) are kept apart; its state is derived
-// after each change and indexed, so that Acquire costs O(1) or O(log n) whatever share is WAITING.
+// Three facts of a credential (intent, auth health, availability) are kept apart; its state is
+// derived after each change and indexed, so that Acquire costs O(1) or O(log n) whatever share is
+// WAITING.
 //
-// Data plane commands act at once and list what they changed in Effects. Durable edits go in three steps:
-// Prepare (touches nothing) -> the caller commits -> Install.
+// Data plane commands act at once and list what they changed in Effects. Durable edits go in three
+// steps: Prepare (touches nothing) -> the caller commits -> Install.
 #ifndef CREDBROKER_CORE_POOL_H_
 #define CREDBROKER_CORE_POOL_H_
 
@@ -31,8 +32,8 @@ namespace credbroker::core {
 struct PoolOptions {
   Settings settings;
   uint64_t epoch = 1;
-  uint64_t seed = 0;      // of jitter
-  Uid first_uid{1};       // new incarnations count from here
+  uint64_t seed = 0;  // of jitter
+  Uid first_uid{1};   // new incarnations count from here
   // Set when the store's live-sessions marker says that leases of before may still be in use: until
   // then capped credentials are not granted (to calls without resume).
   absl::Time resume_only_until = absl::InfinitePast();
@@ -42,8 +43,8 @@ struct PoolOptions {
 struct StoredCredential {
   Uid uid;
   std::shared_ptr<const Document> document;
-  std::optional<Intent> intent;               // absent: enabled
-  std::shared_ptr<const Material> material;   // null: no secret (quarantined): never selectable
+  std::optional<Intent> intent;                // absent: enabled
+  std::shared_ptr<const Material> material;    // null: no secret (quarantined): never selectable
   std::shared_ptr<const HealthRecord> health;  // null: healthy
   uint64_t history_number = 0;                 // number of its newest stored transition
 };
@@ -75,14 +76,15 @@ class Pool {
                Effects& effects);
 
   // --- time ---
-  // Does what is due by `now`: expiries, recoveries, probe verdicts, `until`, wait deadlines; at most
-  // `limit` items, so that a burst cannot hold the lock. Returns whether more is due. The data plane
-  // calls do a small step of it themselves.
+  // Does what is due by `now`: expiries, recoveries, probe verdicts, `until`, wait deadlines; at
+  // most `limit` items, so that a burst cannot hold the lock. Returns whether more is due. The data
+  // plane calls do a small step of it themselves.
   bool Advance(absl::Time now, int limit, Effects& effects);
   absl::Time NextEvent() const;  // InfiniteFuture: nothing pending
 
   // --- durable edits ---
-  // Errors: NOT_FOUND, ALREADY_EXISTS, ABORTED (revision or uid mismatch), INVALID_ARGUMENT (field named).
+  // Errors: NOT_FOUND, ALREADY_EXISTS, ABORTED (revision or uid mismatch), INVALID_ARGUMENT (field
+  // named).
   absl::StatusOr<RowEdit> Prepare(const Edit& edit, absl::Time now) const;
   // REQUIRES: committed, and nothing else installed for this id since Prepare.
   void Install(const RowEdit& row, absl::Time now, Effects& effects);

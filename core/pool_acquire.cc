@@ -14,7 +14,8 @@ std::string RequestKey(absl::string_view principal, absl::string_view request_id
   return absl::StrCat(principal, absl::string_view("\0", 1), request_id);
 }
 
-// Arguments that a repeated request_id must have in common. Not max_wait: a retry may have less time.
+// Arguments that a repeated request_id must have in common. Not max_wait: a retry may have less
+// time.
 uint64_t Fingerprint(const AcquireCommand& command) {
   return absl::HashOf(DemandOf(command), command.session_key, command.ttl);
 }
@@ -132,9 +133,13 @@ bool PoolState::Park(const AcquireCommand& command, const Request& request,
                      const RefusalInfo& refusal, AcquireReply* reply) {
   if (command.max_wait <= absl::ZeroDuration()) return false;
   switch (refusal.reason) {
-    case Refusal::kCooling: case Refusal::kBusy: case Refusal::kBreakerOpen:
-    case Refusal::kProviderBackoff: break;
-    default: return false;
+    case Refusal::kCooling:
+    case Refusal::kBusy:
+    case Refusal::kBreakerOpen:
+    case Refusal::kProviderBackoff:
+      break;
+    default:
+      return false;
   }
   const absl::Time deadline = now + std::min(command.max_wait, settings.limits.max_wait);
   const bool busy = refusal.counts[static_cast<size_t>(Cause::kBusy)] > 0;

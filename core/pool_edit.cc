@@ -1,5 +1,5 @@
-// Durable edits: Prepare says what would become of a row, Install shows what was committed. Also the
-// loading of stored credentials and the change of settings.
+// Durable edits: Prepare says what would become of a row, Install shows what was committed. Also
+// the loading of stored credentials and the change of settings.
 #include <algorithm>
 #include <utility>
 
@@ -13,9 +13,14 @@ namespace {
 // Causes a new secret or a completed refresh clears: they speak of the old secret.
 bool IsOfSecret(Cause cause) {
   switch (cause) {
-    case Cause::kTokenRejected: case Cause::kForbidden: case Cause::kRefresh: case Cause::kExpired:
-    case Cause::kUnconfirmed: return true;
-    default: return false;
+    case Cause::kTokenRejected:
+    case Cause::kForbidden:
+    case Cause::kRefresh:
+    case Cause::kExpired:
+    case Cause::kUnconfirmed:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -323,7 +328,7 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     EmitHealth(slot, row.why, std::nullopt, effects);
   } else {
     Change change;
-    change.kind = row.secret ? RecordKind::kSecret
+    change.kind = row.secret   ? RecordKind::kSecret
                   : row.intent ? RecordKind::kIntent
                                : RecordKind::kDocument;
     change.why = row.why;

@@ -95,8 +95,7 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
   }
   if (ttl <= absl::ZeroDuration()) ttl = settings.limits.default_ttl;
   // The hard maximum counts from the grant. A renewal never shortens the lease.
-  const int64_t hard =
-      lease->granted_ns + absl::ToInt64Nanoseconds(settings.limits.max_ttl);
+  const int64_t hard = lease->granted_ns + absl::ToInt64Nanoseconds(settings.limits.max_ttl);
   const int64_t wanted = now_ns + absl::ToInt64Nanoseconds(std::min(ttl, settings.limits.max_ttl));
   const int64_t expires = std::max(lease->expires_ns, std::min(wanted, hard));
   leases.Extend(claims.cell, expires);
@@ -105,8 +104,7 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
   return reply;
 }
 
-bool PoolState::Release(absl::string_view principal, const LeaseClaims& claims,
-                        Effects& effects) {
+bool PoolState::Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects) {
   Advance(4, effects);
   LeaseCell* lease = leases.Find(claims.cell, claims.seq);
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||

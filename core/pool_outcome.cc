@@ -53,7 +53,8 @@ void PoolState::ApplyVerdict(const Evidence& evidence, const Verdict& verdict, R
   const bool excused = correlated && !breaker.closed() && !evidence.breaker_probe;
   if (!excused) {
     switch (verdict.action) {
-      case Action::kNone: break;
+      case Action::kNone:
+        break;
       case Action::kWait:
         if (verdict.scope == Scope::kProvider || verdict.scope == Scope::kProviderModel) {
           ApplyBackoff(evidence, verdict, effects);
@@ -61,8 +62,12 @@ void PoolState::ApplyVerdict(const Evidence& evidence, const Verdict& verdict, R
           ApplyWait(evidence, verdict, &marks, effects);
         }
         break;
-      case Action::kDisable: ApplyDisable(evidence, verdict, &marks, effects); break;
-      case Action::kRefresh: ApplyRefresh(evidence, reply, effects); break;
+      case Action::kDisable:
+        ApplyDisable(evidence, verdict, &marks, effects);
+        break;
+      case Action::kRefresh:
+        ApplyRefresh(evidence, reply, effects);
+        break;
     }
   }
   FeedBreakers(evidence, verdict, std::move(marks), effects);
@@ -86,8 +91,8 @@ void PoolState::ApplySuccess(const Evidence& evidence, const Verdict&, Effects& 
       scope.probe().next_allowed = absl::InfinitePast();
       probed = true;
     }
-    changed = scope.Succeed(Fault("clears_newer") ? absl::InfiniteFuture() : evidence.granted) ||
-              changed;
+    changed =
+        scope.Succeed(Fault("clears_newer") ? absl::InfiniteFuture() : evidence.granted) || changed;
   }
   if (probed) {
     state.budget.OnResult(ProbeBudget::Result::kSuccess);
@@ -157,7 +162,12 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   const bool was_blocked = scope.PhaseAt(now) == Phase::kBlocked;
   scope.Fail(failure, now);
   const AvailabilityRecord* after = scope.Find(verdict.cause);
-  CB_CHECK(after != nullptr);
+  if (after == nullptr) {  // a wait of no length: nothing to remember
+    RederiveModel(evidence.slot, model);
+    DropEmptyScopes(evidence.slot);
+    Rederive(evidence.slot, Why::kReportedFailure, evidence.principal, effects);
+    return false;
+  }
   const bool disable = verdict.disable_after > 0 && after->level >= verdict.disable_after;
   models.Ref(mark.model);
   marks->push_back(std::move(mark));
@@ -250,6 +260,7 @@ void PoolState::ApplyBackoff(const Evidence& evidence, const Verdict& verdict, E
   failure.failed_probe = backoff->probe().lease == evidence.seq && evidence.breaker_probe;
   if (failure.failed_probe) backoff->probe() = ProbeState();
   backoff->Fail(failure, now);
+  if (backoff->Find(verdict.cause) == nullptr) return;  // a wait of no length
   Change change;
   change.kind = RecordKind::kBackoff;
   change.why = Why::kReportedFailure;

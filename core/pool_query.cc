@@ -51,8 +51,8 @@ std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const 
   }
   for (const Transition& line : record.history) {
     if (line.number == 0) continue;  // lies in the store only
-    view.history.push_back({line, state_->models.Name(line.model),
-                            state_->principal_names.Name(line.actor)});
+    view.history.push_back(
+        {line, state_->models.Name(line.model), state_->principal_names.Name(line.actor)});
   }
   std::sort(view.history.begin(), view.history.end(),
             [](const TransitionView& a, const TransitionView& b) {

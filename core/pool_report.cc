@@ -88,8 +88,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
     lease->reported = true;
     lease->answer_advice = reply.advice;
     lease->answer_state = reply.state;
-    lease->answer_recover_ns =
-        standing.state == State::kWaiting ? standing.returns_ns : 0;
+    lease->answer_recover_ns = standing.state == State::kWaiting ? standing.returns_ns : 0;
   }
   models.Unref(evidence.model);
   return reply;

@@ -1,5 +1,5 @@
-// Selection: which credential a request would get now. Chooses only; Commit (pool_acquire.cc) takes.
-// Order: pin, session, probe, highest tier by the group's strategy.
+// Selection: which credential a request would get now. Chooses only; Commit (pool_acquire.cc)
+// takes. Order: pin, session, probe, highest tier by the group's strategy.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -23,10 +23,14 @@ std::optional<Refusal> PoolState::Resolve(const AcquireCommand& command, Request
   const absl::string_view model = CanonicalModel(command.model);
   switch (request->group->Resolve(absl::MakeConstSpan(request->providers), command.kind,
                                   command.labels, model, &request->demand)) {
-    case GroupIndex::Miss::kNone: break;
-    case GroupIndex::Miss::kNoProvider: return Refusal::kNoSuchProvider;
-    case GroupIndex::Miss::kNoModel: return Refusal::kNoSuchModel;
-    case GroupIndex::Miss::kNoMatch: return Refusal::kNoMatch;
+    case GroupIndex::Miss::kNone:
+      break;
+    case GroupIndex::Miss::kNoProvider:
+      return Refusal::kNoSuchProvider;
+    case GroupIndex::Miss::kUnserved:
+      return Refusal::kNoSuchModel;
+    case GroupIndex::Miss::kNoMatch:
+      return Refusal::kNoMatch;
   }
   if (!command.session_key.empty()) {
     absl::StrAppend(&request->session, request->group->id().number(), "|");
@@ -49,11 +53,13 @@ Cause PoolState::Gate(ProviderId id, absl::string_view model, absl::Time* until,
   for (const ScopeRecords& backoff : state.backoffs) {
     if (backoff.model() != kNoModel && models.Name(backoff.model()) != model) continue;
     switch (backoff.PhaseAt(now)) {
-      case Phase::kOpen: break;
-      case Phase::kBlocked: *until = backoff.block_until(); return Cause::kOverloaded;
+      case Phase::kOpen:
+        break;
+      case Phase::kBlocked:
+        *until = backoff.block_until();
+        return Cause::kOverloaded;
       case Phase::kHalfOpen:
-        if (backoff.probe().lease != kNoLease &&
-            now < backoff.probe().started + kProbeVerdict) {
+        if (backoff.probe().lease != kNoLease && now < backoff.probe().started + kProbeVerdict) {
           *until = backoff.probe().started + kProbeVerdict;
           return Cause::kOverloaded;
         }
@@ -214,8 +220,8 @@ bool PoolState::ChooseProbe(Request& request, Choice* choice) {
 }
 
 bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above) {
-  const bool plain = request.command->excluded.empty() && open_egress.empty() &&
-                     request.providers.size() == 1;
+  const bool plain =
+      request.command->excluded.empty() && open_egress.empty() && request.providers.size() == 1;
   const GroupIndex::Demand& demand = request.demand;
   const bool held_possible = !demand.dedicated && (demand.overlay != nullptr || !demand.uniform);
   auto admissible = [&](uint32_t position) {
@@ -255,8 +261,7 @@ bool PoolState::Choose(Request& request, Choice* choice, RefusalInfo* refusal) {
   }
   if (gated != Cause::kNone) {
     FillRefusal(request, refusal);
-    refusal->reason =
-        gated == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
+    refusal->reason = gated == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
     refusal->earliest = gate_until;
     return false;
   }
@@ -307,9 +312,8 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
   for (const auto& [returns, position] : request.demand.view->returning()) {
     if (returns >= earliest) break;
     const Slot slot = request.group->SlotAt(position);
-    const Standing* held = request.demand.dedicated
-                               ? nullptr
-                               : request.group->ModelStanding(request.demand, slot);
+    const Standing* held =
+        request.demand.dedicated ? nullptr : request.group->ModelStanding(request.demand, slot);
     if (held != nullptr && Combine(records.at(slot).standing, *held).returns_ns > returns) continue;
     if (!command.excluded.empty() && !Admissible(request, slot)) continue;
     earliest = returns;
@@ -323,8 +327,8 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     }
   }
   for (EgressId id : open_egress) {
-    earliest = std::min(
-        earliest, NanosOrNever(std::max(egress[id.number()].guard.breaker.probe_at(), now)));
+    earliest = std::min(earliest,
+                        NanosOrNever(std::max(egress[id.number()].guard.breaker.probe_at(), now)));
   }
   refusal->earliest = FromNanosOrNever(earliest);
   auto count = [&](Cause cause) { return refusal->counts[static_cast<size_t>(cause)]; };

@@ -31,9 +31,11 @@
 namespace credbroker::core {
 
 inline int64_t Nanos(absl::Time t) { return absl::ToUnixNanos(t); }
-// INT64_MAX stands for never.
+// INT64_MAX stands for never. Rounded up: a timer must not fire before its time has come.
 inline int64_t NanosOrNever(absl::Time t) {
-  return t >= absl::FromUnixNanos(INT64_MAX) ? INT64_MAX : absl::ToUnixNanos(t);
+  if (t >= absl::FromUnixNanos(INT64_MAX)) return INT64_MAX;
+  const int64_t ns = absl::ToUnixNanos(t);
+  return absl::FromUnixNanos(ns) < t ? ns + 1 : ns;
 }
 inline absl::Time FromNanosOrNever(int64_t ns) {
   return ns == INT64_MAX ? absl::InfiniteFuture() : absl::FromUnixNanos(ns);
@@ -100,7 +102,7 @@ struct Request {
 // What would be granted.
 struct Choice {
   Slot slot = kNoSlot;
-  bool probe = false;          // of the credential or its model
+  bool probe = false;  // of the credential or its model
   bool breaker_probe = false;
   bool backoff_probe = false;
   ReadySet* picked_from = nullptr;  // to charge; null: pin, session, probe
@@ -231,9 +233,9 @@ class PoolState {
   Interner<ProviderId> provider_names;    // never given back
   Interner<PrincipalId> principal_names;  // never given back
   Interner<EgressId> egress_names;
-  std::vector<std::unique_ptr<GroupIndex>> groups;         // by GroupId; [0] is null
-  std::vector<std::unique_ptr<ProviderState>> providers;   // by ProviderId; [0] is null
-  std::vector<EgressState> egress;                         // by EgressId; [0] unused
+  std::vector<std::unique_ptr<GroupIndex>> groups;        // by GroupId; [0] is null
+  std::vector<std::unique_ptr<ProviderState>> providers;  // by ProviderId; [0] is null
+  std::vector<EgressState> egress;                        // by EgressId; [0] unused
   absl::flat_hash_set<EgressId> open_egress;
 
   LeaseTable leases;
@@ -248,7 +250,7 @@ class PoolState {
   AffinityTable affinity;
   WaitQueue waits;
   uint64_t next_waiter = 1;
-  absl::flat_hash_set<GroupId> pump;  // groups where something became selectable
+  absl::flat_hash_set<GroupId> pump;      // groups where something became selectable
   std::map<GroupId, absl::Time> pump_at;  // when a parked call of the group may be served by time
 
   PoolStats totals;  // counters only

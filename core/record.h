@@ -32,7 +32,7 @@ struct Standing {
   bool ready = false;          // fully open, below its cap, weight > 0: strategies may pick it
   bool open = false;           // neither blocked, half-open nor disabled (it may be busy)
   bool half_open = false;
-  bool probe_ready = false;    // half-open, no probe out, its time has come
+  bool probe_ready = false;        // half-open, no probe out, its time has come
   int64_t returns_ns = INT64_MAX;  // when it may come back by itself
   int64_t probed_ns = INT64_MIN;   // latest probe
   friend bool operator==(const Standing&, const Standing&) = default;
@@ -75,9 +75,7 @@ struct Record {
     }
     return nullptr;
   }
-  const ScopeRecords* Find(ModelId model) const {
-    return const_cast<Record*>(this)->Find(model);
-  }
+  const ScopeRecords* Find(ModelId model) const { return const_cast<Record*>(this)->Find(model); }
   bool enabled() const { return intent == nullptr || intent->enabled; }
 };
 

@@ -1,5 +1,5 @@
-// The distinct model rules of all credentials, counted. Number 0 is the trivial rule set (serves every
-// model under its own name). Thread-compatible.
+// The distinct model rules of all credentials, counted. Number 0 is the trivial rule set (serves
+// every model under its own name). Thread-compatible.
 #ifndef CREDBROKER_CORE_RULE_TABLE_H_
 #define CREDBROKER_CORE_RULE_TABLE_H_
 

@@ -14,7 +14,13 @@
 
 namespace credbroker::core {
 
-enum class Strategy : uint8_t { kRoundRobin, kFillFirst, kWeighted, kLeastInFlight, kEarliestReset };
+enum class Strategy : uint8_t {
+  kRoundRobin,
+  kFillFirst,
+  kWeighted,
+  kLeastInFlight,
+  kEarliestReset
+};
 absl::string_view Name(Strategy v);
 
 struct GroupSettings {
@@ -26,8 +32,8 @@ struct GroupSettings {
   std::optional<int32_t> max_in_flight_per_model;  // same
 };
 
-// A request header the proxy sends upstream. `value` may hold placeholders, e.g. {access_token}; see
-// RenderMaterial().
+// A request header the proxy sends upstream. `value` may hold placeholders, e.g. {access_token};
+// see RenderMaterial().
 struct HeaderTemplate {
   std::string name;
   std::string value;
@@ -59,7 +65,8 @@ struct Limits {
 struct Settings {
   std::vector<GroupSettings> groups;  // "default" exists even when absent
   std::vector<ProviderSettings> providers;
-  // Declared label keys and their allowed values (empty: any value a credential has). At most 8 keys.
+  // Declared label keys and their allowed values (empty: any value a credential has). At most 8
+  // keys.
   std::vector<std::pair<std::string, std::vector<std::string>>> labels;
   Limits limits;
 };

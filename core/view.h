@@ -1,5 +1,5 @@
-// What readers see of a credential: list, get, watch, explain, statistics. Values made under the pool's
-// lock; thread-compatible.
+// What readers see of a credential: list, get, watch, explain, statistics. Values made under the
+// pool's lock; thread-compatible.
 #ifndef CREDBROKER_CORE_VIEW_H_
 #define CREDBROKER_CORE_VIEW_H_
 
@@ -64,9 +64,26 @@ struct CredentialView {
 };
 
 enum class Candidacy : uint8_t {
-  kChosen, kEligible, kLowerTier, kWaiting, kModelWaiting, kHalfOpen, kProbing, kBusy, kModelBusy,
-  kDisabled, kDoesNotServeModel, kWrongProvider, kWrongKind, kWrongLabels, kExcluded, kWeight,
-  kBreakerOpen, kProviderBackoff, kNotPinned, kResumeOnly,
+  kChosen,
+  kEligible,
+  kLowerTier,
+  kWaiting,
+  kModelWaiting,
+  kHalfOpen,
+  kProbing,
+  kBusy,
+  kModelBusy,
+  kDisabled,
+  kDoesNotServeModel,
+  kWrongProvider,
+  kWrongKind,
+  kWrongLabels,
+  kExcluded,
+  kWeight,
+  kBreakerOpen,
+  kProviderBackoff,
+  kNotPinned,
+  kResumeOnly,
 };
 absl::string_view Name(Candidacy v);
 
@@ -108,8 +125,10 @@ struct ProviderStats {
 };
 
 struct PoolStats {
-  uint64_t credentials = 0, leases = 0, parked = 0, bindings = 0, binding_evictions = 0, rebinds = 0;
-  uint64_t leases_expired = 0, reports_late = 0, reports_duplicate = 0, reports_stale = 0, reports_unknown = 0;
+  uint64_t credentials = 0, leases = 0, parked = 0, bindings = 0, binding_evictions = 0,
+           rebinds = 0;
+  uint64_t leases_expired = 0, reports_late = 0, reports_duplicate = 0, reports_stale = 0,
+           reports_unknown = 0;
   uint64_t refused_unknown = 0;  // Acquire calls that named no existing group or provider
   uint64_t model_records_dropped = 0;
   uint64_t egress_breakers_open = 0;
