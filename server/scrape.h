@@ -1,0 +1,16 @@
+// What the engine counts, in the form the metrics page takes.
+#ifndef CREDBROKER_SERVER_SCRAPE_H_
+#define CREDBROKER_SERVER_SCRAPE_H_
+
+#include "absl/time/time.h"
+#include "server/engine/engine.h"
+#include "server/obs/pool_snapshot.h"
+
+namespace credbroker {
+
+obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats, absl::Time now);
+obs::StoreSnapshot ToStoreSnapshot(const engine::EngineStats& stats);
+
+}  // namespace credbroker
+
+#endif  // CREDBROKER_SERVER_SCRAPE_H_
