@@ -39,7 +39,8 @@ void AddToParser(const Flag& flag, CLI::App& app) {
     option->multi_option_policy(flag.repeated ? CLI::MultiOptionPolicy::TakeAll
                                               : CLI::MultiOptionPolicy::Throw);
   }
-  option->allow_extra_args(false);
+  // For positionals: may take more of the line. For flags: `--provider a b` leaves b alone.
+  option->allow_extra_args(flag.repeated && flag.positional());
   option->required(flag.required);
 }
 
@@ -77,7 +78,9 @@ class Parser {
       PrintHelp(env);
       return nullptr;
     } catch (const CLI::ParseError& error) {
-      *env.err << "credbrokerctl: " << Printable(error.what()) << "\n  see 'credbrokerctl" << Path()
+      std::string what = error.what();
+      if (what == "A subcommand is required") what = "a command is required";
+      *env.err << "credbrokerctl: " << Printable(what) << "\n  see 'credbrokerctl" << Path()
                << " --help'\n";
       *code = ExitCode::kUsage;
       return nullptr;

@@ -117,7 +117,7 @@ std::string BashScript() {
       "_credbrokerctl() {\n"
       "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
       "  local command='' word words='",
-      absl::StrJoin(WordsBelow(entries, ""), " "), " policy' flags='", global_flags,
+      absl::StrJoin(WordsBelow(entries, ""), " "), "' flags='", global_flags,
       "' files=''\n"
       "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
       "    case \"${command:+$command }$word\" in\n"
