@@ -79,7 +79,11 @@ class Parser {
       return nullptr;
     } catch (const CLI::ParseError& error) {
       std::string what = error.what();
-      if (what == "A subcommand is required") what = "a command is required";
+      if (what == "A subcommand is required") {
+        const std::vector<std::string> rest = root_.remaining(true);
+        what = rest.empty() ? "a command is required"
+                            : absl::StrCat("'", rest.front(), "' is no command or flag here");
+      }
       *env.err << "credbrokerctl: " << Printable(what) << "\n  see 'credbrokerctl" << Path()
                << " --help'\n";
       *code = ExitCode::kUsage;

@@ -7,6 +7,7 @@
 #include "client/ctl/acquire_flags.h"
 #include "client/ctl/call_error.h"
 #include "client/ctl/command.h"
+#include "client/ctl/display.h"
 #include "client/ctl/words.h"
 
 namespace credbroker::ctl {
@@ -113,7 +114,7 @@ class Explain final : public Command {
     if (!response.next_page_token().empty()) {
       context.out() << '\n'
                     << Count(response.candidates_size()) << " of " << Count(response.total_size())
-                    << " shown; next page: --page-token " << response.next_page_token()
+                    << " shown; next page: --page-token " << Printable(response.next_page_token())
                     << ", or --all\n";
     }
   }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/ctl/command.h"
+#include "client/ctl/display.h"
 #include "client/ctl/filter.h"
 #include "client/ctl/words.h"
 
@@ -102,7 +103,8 @@ class List final : public Command {
     context.out() << Count(list.credentials_size()) << " of " << Count(list.total_size())
                   << " shown (" << StateWords(list.counts()) << ")\n";
     if (!list.next_page_token().empty()) {
-      context.out() << "next page: --page-token " << list.next_page_token() << ", or --all\n";
+      context.out() << "next page: --page-token " << Printable(list.next_page_token())
+                    << ", or --all\n";
     }
   }
 

@@ -50,14 +50,22 @@ TEST_F(CtlTest, NoMessageQuotesASecretThatDoesNotParse) {
 
 TEST_F(CtlTest, UpdateMasksWhatWasGiven) {
   Run({"update", "a", "--note", "", "--max-in-flight", "3", "--clear", "labels.tier", "--proxy",
-       "http://u:***@h", "--etag", "e"});
-  EXPECT_EQ(admin_.on_UpdateCredential.requests().size(), 0u);  // "***" is a password too
-  Run({"update", "a", "--note", "", "--max-in-flight", "3", "--clear", "labels.tier", "--proxy",
        "direct", "--etag", "e"});
   EXPECT_EQ(admin_.on_UpdateCredential.last().ShortDebugString(),
             "credential { id: \"a\" etag: \"e\" proxy_url: \"direct\" max_in_flight: 3 } "
             "update_mask { paths: \"labels.tier\" paths: \"max_in_flight\" paths: \"note\" paths: "
             "\"proxy_url\" }");
+}
+
+TEST_F(CtlTest, APasswordIsTakenFromAFileButItsStarsFromTheCommandLine) {
+  const Result result = Run({"update", "a", "--proxy", "http://u:s3cret@h"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err.find("s3cret"), std::string::npos) << result.err;
+  EXPECT_TRUE(admin_.on_UpdateCredential.requests().empty());
+  Run({"update", "a", "--proxy", "http://u:***@h"});  // leaves the stored one as it is
+  EXPECT_EQ(admin_.on_UpdateCredential.last().credential().proxy_url(), "http://u:***@h");
+  Run({"update", "a", "--proxy", "@-"}, "http://u:s3cret@h\n");
+  EXPECT_EQ(admin_.on_UpdateCredential.last().credential().proxy_url(), "http://u:s3cret@h");
 }
 
 TEST_F(CtlTest, WhatGetPrintsCanBeGivenToUpdate) {

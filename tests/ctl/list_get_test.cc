@@ -23,10 +23,10 @@ TEST_F(CtlTest, ListIsAnAlignedTableWithCounts) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(
       result.out,
-      "ID          PROVIDER  STATE             CAUSE         RECOVERS      IN FLIGHT  PRIORITY\n"
-      "team/alice  claude    available (busy)  -             -                   2/2         5\n"
-      "team/東京   openai    waiting           rate_limited  in 4 m 58 s           0         0\n"
-      "x           claude    disabled          operator      -                     0         0\n"
+      "ID          PROVIDER  STATE             CAUSE         RECOVERS     IN FLIGHT  PRIORITY\n"
+      "team/alice  claude    available (busy)  -             -                  2/2         5\n"
+      "team/東京   openai    waiting           rate_limited  in 4 m 58 s          0         0\n"
+      "x           claude    disabled          operator      -                    0         0\n"
       "\n"
       "3 of 1,203 shown (available 1,000 (busy 1), waiting 200, disabled 3)\n"
       "next page: --page-token T, or --all\n");
