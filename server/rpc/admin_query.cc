@@ -3,7 +3,10 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "core/model_rules.h"
 #include "google/rpc/status.pb.h"
@@ -29,10 +32,17 @@ void FillCauses(const Counts& counts, Add add) {
   }
 }
 
+// "waiting", "model waiting" ...
+std::string DetailOf(v1::Verdict verdict) {
+  absl::string_view name = v1::Verdict_Name(verdict);
+  absl::ConsumePrefix(&name, "VERDICT_");
+  return absl::StrReplaceAll(absl::AsciiStrToLower(name), {{"_", " "}});
+}
+
 void FillCandidate(const core::Candidate& candidate, v1::Candidate* out) {
   out->set_credential_id(candidate.id);
   out->set_verdict(ToProto(candidate.candidacy, candidate.cause));
-  out->set_detail(std::string(core::Name(candidate.candidacy)));
+  out->set_detail(DetailOf(out->verdict()));
   out->set_cause(ToProto(candidate.cause));
   out->set_priority(static_cast<int32_t>(candidate.priority));
   if (candidate.until > absl::InfinitePast() && candidate.until < absl::InfiniteFuture()) {

@@ -19,7 +19,9 @@ TEST(PageToken, RefusesEveryDamagedByte) {
     if (damaged == token) continue;
     const auto parts = DecodePageToken("q", damaged);
     // The last characters may hold bits that belong to no byte.
-    if (parts.has_value()) EXPECT_EQ(*parts, *DecodePageToken("q", token));
+    if (parts.has_value()) {
+      EXPECT_EQ(*parts, *DecodePageToken("q", token));
+    }
   }
   EXPECT_FALSE(DecodePageToken("q", "").has_value());
   EXPECT_FALSE(DecodePageToken("q", "!!").has_value());
