@@ -51,11 +51,13 @@ class Fleet {
       absl::string_view id) const = 0;
   // The tombstone of `id`; nothing if there is none or it is older than 24 h.
   virtual absl::StatusOr<std::optional<Retired>> ReadRetired(absl::string_view id) const = 0;
-  // Records whose id begins with `prefix`, ordered by id.
+  // The record of `id`; nothing if there is none or it cannot be read.
+  virtual absl::StatusOr<std::optional<std::string>> ReadDigest(absl::string_view id) const = 0;
+  // Records whose id begins with `parent` and "/": of a source, or of the entries of a file.
   virtual absl::StatusOr<std::vector<engine::SourceDigest>> ReadDigests(
-      absl::string_view prefix) const = 0;
-  // All rows that are accepted and all records, or on error nothing. One status per edit. Waits
-  // until it is durable.
+      absl::string_view parent) const = 0;
+  // All rows that are accepted and all records but those of a refused row, or on error nothing. One
+  // status per edit; ABORTED: it was changed since it was read. Waits until it is durable.
   virtual absl::StatusOr<std::vector<absl::Status>> Apply(engine::ImportRequest request) = 0;
 };
 

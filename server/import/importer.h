@@ -40,6 +40,10 @@ struct Scan {
   // none of them is retired.
   bool complete = false;
   std::vector<std::string> present;
+  struct Failure {
+    std::string path, problem;
+  };
+  std::vector<Failure> failures;  // files that cannot be read; they exist
   // Directories below the root that could not be read: nothing below them is retired.
   std::vector<std::string> unreadable;
 };

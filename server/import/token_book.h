@@ -6,7 +6,6 @@
 #define CREDBROKER_SERVER_IMPORT_TOKEN_BOOK_H_
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -15,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/secret.h"
+#include "server/engine/mutex.h"
 
 namespace credbroker::import {
 
@@ -48,7 +48,7 @@ class TokenBook {
   uint64_t IdHash(absl::string_view id) const;
 
   const std::string salt_;
-  mutable std::mutex mutex_;
+  mutable engine::Mutex mutex_;
   // The owner is a hash of its id: a book of 50,000 names would be the larger part of it.
   absl::flat_hash_map<Hash, uint64_t> owned_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Hash, absl::Time> spent_ ABSL_GUARDED_BY(mutex_);
