@@ -66,7 +66,8 @@ TEST_F(CtlTest, StatsShowsTheServerAndItsPools) {
       version: '0.1.0' uptime { seconds: 3725 } totals { available: 1 waiting: 2 }
       live_leases: 4 store { backend: 'sqlite' healthy: true commit_count: 1234 }
       pools { group: 'default' provider: 'claude' counts { available: 1 waiting: 2 } live_leases: 4
-              causes { cause: CAUSE_RATE_LIMITED count: 2 } next_recover_time { seconds: 1767323050 } }
+              causes { cause: CAUSE_RATE_LIMITED count: 2 }
+              next_recover_time { seconds: 1767323050 } }
       breakers { provider: 'claude' egress: 'socks5://h' open_until { seconds: 1767323055 } })");
   EXPECT_EQ(Run({"stats", "--group", "default"}).out,
             "version         0.1.0\n"

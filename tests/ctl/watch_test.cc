@@ -10,7 +10,8 @@ class WatchTest : public CtlTest {
  protected:
   WatchTest() {
     for (const char* text : {R"(event: WATCH_EVENT_INITIAL time { seconds: 1767323045 } cursor: 'C1'
-                                credential { id: 'a' status { state: CREDENTIAL_STATE_AVAILABLE } })",
+                                credential { id: 'a'
+                                  status { state: CREDENTIAL_STATE_AVAILABLE } })",
                              "event: WATCH_EVENT_SYNCED time { seconds: 1767323045 } cursor: 'C2'",
                              "event: WATCH_EVENT_HEARTBEAT time { seconds: 1767323046 }",
                              R"(event: WATCH_EVENT_CHANGED time { seconds: 1767323047 } cursor: 'C3'
