@@ -323,10 +323,11 @@ bool GroupIndex::HasProvider(ProviderId provider) const {
   return provider_counts_.contains(provider);
 }
 
-GroupProviderStats& GroupIndex::stats(ProviderId provider) {
+void GroupIndex::MakeStats(ProviderId provider) {
   auto& stats = stats_[provider];
-  if (stats == nullptr) stats = std::make_unique<GroupProviderStats>();
-  return *stats;
+  stats = std::make_unique<GroupProviderStats>();
+  if (provider.number() >= stats_of_.size()) stats_of_.resize(provider.number() + 1, nullptr);
+  stats_of_[provider.number()] = stats.get();
 }
 
 int64_t GroupIndex::NextReturn(ProviderId provider) const {
@@ -551,13 +552,19 @@ GroupIndex::Shape* GroupIndex::ShapeFor(absl::Span<const ProviderId> providers,
 GroupIndex::Miss GroupIndex::Resolve(absl::Span<const ProviderId> providers,
                                      std::optional<Kind> kind, Labels labels,
                                      absl::string_view model, Demand* demand) {
-  bool any = false;
-  for (ProviderId provider : providers) any = any || HasProvider(provider);
-  if (!any) return Miss::kNoProvider;
+  Shape* shape = nullptr;
+  if (providers.size() == 1 && !kind && labels.empty() && providers[0].number() < single_.size()) {
+    shape = single_[providers[0].number()];  // the common request
+  }
+  if (shape == nullptr || shape->members == 0) {
+    bool any = false;
+    for (ProviderId provider : providers) any = any || HasProvider(provider);
+    if (!any) return Miss::kNoProvider;
+  }
   for (const auto& [name, value] : labels) {
     if (!label_counts_.contains(LabelKey(name, value))) return Miss::kNoMatch;
   }
-  Shape* shape = ShapeFor(providers, kind, labels);
+  if (shape == nullptr) shape = ShapeFor(providers, kind, labels);
   if (shape == nullptr || shape->members == 0) return Miss::kNoMatch;
   demand->model = model;
   demand->view = shape->all.get();

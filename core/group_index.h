@@ -80,7 +80,13 @@ class GroupIndex {
   const IdOrder& order() const { return order_; }
   Slot SlotAt(uint32_t position) const { return order_.SlotAt(position); }
   bool HasProvider(ProviderId provider) const;
-  GroupProviderStats& stats(ProviderId provider);
+  // Made on first use. On the hot path: one array access.
+  GroupProviderStats& stats(ProviderId provider) {
+    if (provider.number() >= stats_of_.size() || stats_of_[provider.number()] == nullptr) {
+      MakeStats(provider);
+    }
+    return *stats_of_[provider.number()];
+  }
   const std::map<ProviderId, std::unique_ptr<GroupProviderStats>>& all_stats() const {
     return stats_;
   }
@@ -134,6 +140,7 @@ class GroupIndex {
   void AddToShape(Shape& shape, const Record& record);
   void RemoveFromShape(Shape& shape, const Record& record);
   void Relabelled();
+  void MakeStats(ProviderId provider);
 
   GroupId id_;
   GroupSettings settings_;
@@ -148,6 +155,7 @@ class GroupIndex {
   absl::flat_hash_map<std::string, uint32_t> label_counts_;  // "key=value" -> members
   absl::flat_hash_map<ProviderId, uint32_t> provider_counts_;
   std::map<ProviderId, std::unique_ptr<GroupProviderStats>> stats_;
+  std::vector<GroupProviderStats*> stats_of_;  // by provider
   uint64_t uses_ = 0;
 };
 

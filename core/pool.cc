@@ -13,6 +13,7 @@ PoolState::PoolState(PoolOptions given)
       settings(options.settings),
       next_uid(options.first_uid.number()),
       affinity(options.settings.limits.max_bindings) {
+  ended_retention_ns = absl::ToInt64Nanoseconds(settings.limits.ended_retention);
   groups.push_back(nullptr);
   providers.push_back(nullptr);
   egress.emplace_back();
@@ -377,7 +378,7 @@ ReportReply Pool::Report(const ReportCommand& command, absl::Time now, Effects& 
 RenewReply Pool::Renew(absl::string_view principal, const LeaseClaims& claims, absl::Duration ttl,
                        absl::Time now, Effects& effects) {
   state_->Latest(now);
-  state_->Advance(4, effects);
+  state_->Step(effects);
   return state_->Renew(principal, claims, ttl, effects);
 }
 

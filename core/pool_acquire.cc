@@ -30,14 +30,9 @@ AcquireReply Refused(Refusal reason) {
 }  // namespace
 
 AcquireReply PoolState::Acquire(const AcquireCommand& command, Effects& effects) {
-  Advance(4, effects);
-  const PrincipalId principal = principal_names.Ref(command.principal);
+  Step(effects);
   if (!command.request_id.empty()) {
-    if (auto repeated = Repeated(command, principal, effects)) return *std::move(repeated);
-  }
-  for (absl::string_view name : command.providers) {
-    const auto id = provider_names.Find(name);
-    if (id && id->number() != 0) providers[id->number()]->budget.CountAcquire(now);
+    if (auto repeated = Repeated(command, effects)) return *std::move(repeated);
   }
   AcquireReply reply = Try(command, WaiterId(), now, effects);
   if (!command.request_id.empty() && reply.kind != AcquireReply::Kind::kRefused) {
@@ -59,8 +54,7 @@ AcquireReply PoolState::Acquire(const AcquireCommand& command, Effects& effects)
   return reply;
 }
 
-std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, PrincipalId,
-                                                Effects& effects) {
+std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, Effects& effects) {
   auto it = requests.find(RequestKey(command.principal, command.request_id));
   if (it == requests.end()) return std::nullopt;
   const RequestEntry entry = it->second;
@@ -98,7 +92,11 @@ AcquireReply PoolState::Try(const AcquireCommand& command, WaiterId waiter, absl
   AcquireReply reply;
   Request request;
   const bool first_try = waiter.number() == 0;
-  if (const auto refusal = Resolve(command, &request)) {
+  const auto refusal = Resolve(command, &request);
+  if (first_try) {  // refusals count too: they are demand
+    for (ProviderId id : request.providers) provider(id).budget.CountAcquire(now);
+  }
+  if (refusal) {
     reply.refusal.reason = *refusal;
     if (first_try || reply.refusal.reason == Refusal::kNoSuchGroup) ++totals.refused_unknown;
     return reply;

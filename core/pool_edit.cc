@@ -342,6 +342,7 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
 void PoolState::Configure(Settings given, Effects& effects) {
   settings = std::move(given);
   options.settings = settings;
+  ended_retention_ns = absl::ToInt64Nanoseconds(settings.limits.ended_retention);
   affinity.set_max_bindings(settings.limits.max_bindings);
   for (const GroupSettings& group : settings.groups) Group(group.name);
   for (const ProviderSettings& own : settings.providers) Provider(own.name);

@@ -68,9 +68,8 @@ void PoolState::EndLease(uint32_t cell, LeaseEnd end, Effects& effects) {
 }
 
 void PoolState::ForgetEnded(int limit) {
-  const int64_t before = now_ns - absl::ToInt64Nanoseconds(settings.limits.ended_retention);
-  leases.Forget(before, static_cast<size_t>(settings.limits.max_ended_leases), limit,
-                [&](uint32_t cell, LeaseCell& lease) {
+  leases.Forget(now_ns - ended_retention_ns, static_cast<size_t>(settings.limits.max_ended_leases),
+                limit, [&](uint32_t cell, LeaseCell& lease) {
                   if (!lease.has_request) return;
                   auto it = request_of_cell.find(cell);
                   CB_CHECK(it != request_of_cell.end());
@@ -105,7 +104,7 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
 }
 
 bool PoolState::Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects) {
-  Advance(4, effects);
+  Step(effects);
   LeaseCell* lease = leases.Find(claims.cell, claims.seq);
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||
       principal_names.Name(lease->principal) != principal) {

@@ -36,13 +36,14 @@ Failure FailureOf(const Verdict& verdict, absl::Time granted, uint64_t seed, Lea
 void PoolState::ApplyVerdict(const Evidence& evidence, const Verdict& verdict, ReportReply* reply,
                              Effects& effects) {
   if (!verdict.windows.empty()) StoreWindows(evidence.slot, verdict);
-  std::vector<Mark> marks;
   if (verdict.outcome == Outcome::kSuccess) {
     ApplySuccess(evidence, verdict, effects);
-    FeedBreakers(evidence, verdict, std::move(marks), effects);
+    if (FeedGoodNews(records.at(evidence.slot))) return;
+    FeedBreakers(evidence, verdict, {}, effects);
     return;
   }
   if (verdict.outcome == Outcome::kCancelled) return;
+  std::vector<Mark> marks;
   // While a breaker is open for this kind of failure it is the provider's, not the credential's.
   const Record& record = records.at(evidence.slot);
   const Kind kind = record.document->kind;
@@ -268,6 +269,17 @@ void PoolState::ApplyBackoff(const Evidence& evidence, const Verdict& verdict, E
   change.backoff = std::make_shared<BackoffRecord>(
       BackoffRecord{state.name, models.Name(model), *backoff->Find(verdict.cause)});
   effects.changes.push_back(std::move(change));
+}
+
+// Good news with every breaker closed: the common report.
+bool PoolState::FeedGoodNews(Record& record) {
+  ProviderState& state = provider(record.provider);
+  if (!state.guard.breaker.closed()) return false;
+  const bool named = record.egress.number() != 0;
+  if (named && !egress[record.egress.number()].guard.breaker.closed()) return false;
+  state.guard.breaker.Report(record.provider_reports, false, now);
+  if (named) egress[record.egress.number()].guard.breaker.Report(record.egress_reports, false, now);
+  return true;
 }
 
 void PoolState::FeedBreakers(const Evidence& evidence, const Verdict& verdict,

@@ -19,15 +19,17 @@ constexpr absl::Duration kLateFor = absl::Minutes(10);
 }  // namespace
 
 ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
-  Advance(4, effects);
+  Step(effects);
   const LeaseClaims& claims = *command.claims;
   ReportReply reply;
-  const Slot slot = records.Find(claims.uid);
+  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
+  // A live lease knows its credential's place; only others need the search.
+  const Slot slot =
+      lease != nullptr && lease->end == LeaseEnd::kLive ? lease->slot : records.Find(claims.uid);
   if (claims.principal != command.principal || slot == kNoSlot) {
     ++totals.reports_unknown;
     return reply;
   }
-  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
   if (lease != nullptr && lease->end == LeaseEnd::kLive && lease->expires_ns <= now_ns) {
     ++totals.leases_expired;
     EndLease(claims.cell, LeaseEnd::kExpired, effects);
@@ -53,8 +55,10 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   evidence.seq = claims.seq;
   evidence.granted = claims.granted;
   evidence.material_version = claims.material_version;
-  evidence.principal = principal_names.Ref(command.principal);
-  evidence.model = models.Ref(claims.model);
+  evidence.principal = live ? lease->principal : principal_names.Ref(command.principal);
+  // Held until the answer is made: the lease gives its own reference back before.
+  evidence.model = live ? lease->model : models.Ref(claims.model);
+  if (live) models.Ref(evidence.model);
   evidence.probe = live && lease->probe;
   evidence.breaker_probe = live && lease->breaker_probe;
 

@@ -154,8 +154,7 @@ class PoolState {
                    Effects& effects);
   Grant Commit(Request& request, const Choice& choice, Effects& effects);
   Grant GrantOf(uint32_t cell, bool repeated) const;
-  std::optional<AcquireReply> Repeated(const AcquireCommand& command, PrincipalId principal,
-                                       Effects& effects);
+  std::optional<AcquireReply> Repeated(const AcquireCommand& command, Effects& effects);
   bool Park(const AcquireCommand& command, const Request& request, const RefusalInfo& refusal,
             AcquireReply* reply);
   void Pump(Effects& effects);  // serves parked calls of groups that changed
@@ -194,6 +193,7 @@ class PoolState {
   void JudgeProbe(const Evidence& evidence, const Verdict& verdict, Effects& effects);
   void FeedBreakers(const Evidence& evidence, const Verdict& verdict, std::vector<Mark> marks,
                     Effects& effects);
+  bool FeedGoodNews(Record& record);
   void ForgetMarks(GuardedBreaker& guard);
   void OpenBreaker(GuardedBreaker& guard, Effects& effects);
   bool IsLastUnblocked(const Record& record, ModelId model);
@@ -201,6 +201,14 @@ class PoolState {
 
   // --- pool_timers.cc ---
   bool Advance(int limit, Effects& effects);
+  // The small step of Advance that data plane calls do: a few comparisons when nothing is due.
+  void Step(Effects& effects) {
+    if (leases.NextExpiry() <= now_ns || timers.MinTime() <= now_ns || waits.size() != 0) {
+      Due(4, effects);
+    }
+    ForgetEnded(4);
+  }
+  void Due(int limit, Effects& effects);
   void OnSlotTimer(Slot slot, Effects& effects);
   void ExpireWaits(int limit, Effects& effects);
   void SweepProbes(Slot slot, Effects& effects);
@@ -239,7 +247,8 @@ class PoolState {
   absl::flat_hash_set<EgressId> open_egress;
 
   LeaseTable leases;
-  TimerHeap timers;  // by slot
+  int64_t ended_retention_ns = 0;  // of settings
+  TimerHeap timers;                // by slot
   uint64_t grants = 0;
   // Live leases of a (credential, model), only where a per-model cap is set.
   absl::flat_hash_map<std::pair<Slot, ModelId>, uint32_t> model_in_flight;

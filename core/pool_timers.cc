@@ -102,7 +102,7 @@ void PoolState::ExpireWaits(int limit, Effects& effects) {
   }
 }
 
-bool PoolState::Advance(int limit, Effects& effects) {
+void PoolState::Due(int limit, Effects& effects) {
   int left = limit;
   while (left > 0 && leases.NextExpiry() <= now_ns) {
     ++totals.leases_expired;
@@ -120,8 +120,12 @@ bool PoolState::Advance(int limit, Effects& effects) {
     Pump(effects);
     if (left > 0) ExpireWaits(left, effects);
   }
+}
+
+bool PoolState::Advance(int limit, Effects& effects) {
+  Due(limit, effects);
   ForgetEnded(limit);
-  if (limit > 4) affinity.Sweep(now, limit);
+  affinity.Sweep(now, limit);
   return NextEvent() <= now;
 }
 
