@@ -245,15 +245,18 @@ absl::Status Server::StartGrpc() {
   std::vector<rpc::RpcService*> data = {broker_.get(), health_service_.get()};
   const std::vector<rpc::RpcService*> all = {broker_.get(), admin_.get(), health_service_.get()};
   if (config.listeners().admin().empty()) data = all;
-  for (const auto& [listeners, services] :
-       {std::make_pair(&config.listeners().data(), &data),
-        std::make_pair(&config.listeners().admin(), &all)}) {
-    for (const config::v1::Listener& listener : *listeners) {
-      absl::StatusOr<rpc::GrpcServer::Endpoint> endpoint = ToEndpoint(listener, *services);
+  const auto add = [&options](const auto& listeners,
+                              const std::vector<rpc::RpcService*>& services) -> absl::Status {
+    for (const config::v1::Listener& listener : listeners) {
+      absl::StatusOr<rpc::GrpcServer::Endpoint> endpoint = ToEndpoint(listener, services);
       if (!endpoint.ok()) return endpoint.status();
       options.endpoints.push_back(*std::move(endpoint));
     }
-  }
+    return absl::OkStatus();
+  };
+  absl::Status added = add(config.listeners().data(), data);
+  added.Update(add(config.listeners().admin(), all));
+  if (!added.ok()) return added;
   if (!sealed()) gate_.Set(rpc::ServingGate::State::kServing);
   auto grpc = rpc::GrpcServer::Start(std::move(options), metrics_.grpc());
   if (!grpc.ok()) return grpc.status();
