@@ -6,6 +6,7 @@
 #include "core/credential.h"
 #include "core/policy.h"
 #include "core/settings.h"
+#include "core/view.h"
 
 namespace credbroker::core {
 namespace {
@@ -316,6 +317,52 @@ absl::string_view Name(Disposition v) {
       return "stale";
     case Disposition::kUnknown:
       return "unknown";
+  }
+  return NotAValue();
+}
+
+absl::string_view Name(Candidacy v) {
+  switch (v) {
+    case Candidacy::kChosen:
+      return "chosen";
+    case Candidacy::kEligible:
+      return "eligible";
+    case Candidacy::kLowerTier:
+      return "lower_tier";
+    case Candidacy::kWaiting:
+      return "waiting";
+    case Candidacy::kModelWaiting:
+      return "model_waiting";
+    case Candidacy::kHalfOpen:
+      return "half_open";
+    case Candidacy::kProbing:
+      return "probing";
+    case Candidacy::kBusy:
+      return "busy";
+    case Candidacy::kModelBusy:
+      return "model_busy";
+    case Candidacy::kDisabled:
+      return "disabled";
+    case Candidacy::kDoesNotServeModel:
+      return "does_not_serve_model";
+    case Candidacy::kWrongProvider:
+      return "wrong_provider";
+    case Candidacy::kWrongKind:
+      return "wrong_kind";
+    case Candidacy::kWrongLabels:
+      return "wrong_labels";
+    case Candidacy::kExcluded:
+      return "excluded";
+    case Candidacy::kWeight:
+      return "weight";
+    case Candidacy::kBreakerOpen:
+      return "breaker_open";
+    case Candidacy::kProviderBackoff:
+      return "provider_backoff";
+    case Candidacy::kNotPinned:
+      return "not_pinned";
+    case Candidacy::kResumeOnly:
+      return "resume_only";
   }
   return NotAValue();
 }
