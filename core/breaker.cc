@@ -65,12 +65,13 @@ Breaker::State Breaker::StateAt(absl::Time now) const {
 }
 
 bool Breaker::CanProbe(absl::Time now) const {
-  return open_ && probe_ == kNoLease && now >= until_;
+  return open_ && now >= until_;
 }
 
 bool Breaker::TryProbe(LeaseSeq lease, absl::Time now) {
   if (!CanProbe(now)) return false;
   probe_ = lease;
+  until_ = now + kProbeVerdict;  // then it is no longer the probe
   return true;
 }
 

@@ -29,6 +29,7 @@ class Breaker {
   static constexpr absl::Duration kFirstOpen = absl::Seconds(10);
   static constexpr absl::Duration kMaxOpen = absl::Minutes(5);
   static constexpr int kMinCredentials = 3;
+  static constexpr absl::Duration kProbeVerdict = absl::Seconds(60);
 
   // Counts a report. Returns true if this bad one opens the breaker now (from closed only).
   bool Report(BreakerMember& member, bool bad, absl::Time now);
@@ -36,7 +37,7 @@ class Breaker {
   // Whether calls are let through: closed.
   bool closed() const { return !open_; }
   absl::Time probe_at() const { return until_; }  // when the next probe may go; REQUIRES: !closed()
-  // Takes the one probe if its time has come and none is out.
+  // Takes the one probe if its time has come and none of the last 60 s is out.
   bool TryProbe(LeaseSeq lease, absl::Time now);
   bool CanProbe(absl::Time now) const;
   LeaseSeq probe() const { return probe_; }

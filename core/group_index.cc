@@ -85,7 +85,9 @@ Standing Combine(const Standing& credential, const Standing& model) {
     return both;
   }
   both.open = credential.open;
-  both.cause = credential.cause != Cause::kNone ? credential.cause : model.cause;
+  // A pin may take one without weight, but not at the model's cap.
+  const bool own = credential.cause == Cause::kBusy || model.cause == Cause::kNone;
+  both.cause = own ? credential.cause : model.cause;
   both.ready = credential.ready && model.cause != Cause::kBusy;
   both.returns_ns = credential.returns_ns;
   return both;
@@ -295,6 +297,22 @@ const Standing* GroupIndex::ModelStanding(const Demand& demand, Slot slot) const
   }
   const auto model = models_->Find(upstream);
   return model ? ModelStanding(slot, *model) : nullptr;
+}
+
+void GroupIndex::ForEachHeld(const Demand& demand,
+                             absl::FunctionRef<void(Slot, const Standing&)> visit) const {
+  if (demand.dedicated || demand.model.empty()) return;
+  auto visit_members = [&](const Overlay& overlay) {
+    for (const auto& [slot, standing] : overlay) {
+      if (!demand.view->IsMember(records_->at(slot).position)) continue;
+      if (demand.uniform || ModelStanding(demand, slot) == &standing) visit(slot, standing);
+    }
+  };
+  if (demand.uniform) {
+    if (demand.overlay != nullptr) visit_members(*demand.overlay);
+    return;
+  }
+  for (const auto& [model, overlay] : overlays_) visit_members(overlay);
 }
 
 bool GroupIndex::IsUnblocked(const Demand& demand, ModelId upstream, Slot slot) const {

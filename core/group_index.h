@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/id_order.h"
@@ -72,6 +73,9 @@ class GroupIndex {
   // The overlay standing of a member for its own upstream name of `demand.model`; nullptr: open.
   const Standing* ModelStanding(const Demand& demand, Slot slot) const;
   const Standing* ModelStanding(Slot slot, ModelId model) const;
+  // Members of the demand's index that its model holds back and the index does not mind itself.
+  void ForEachHeld(const Demand& demand,
+                   absl::FunctionRef<void(Slot, const Standing&)> visit) const;
 
   // Members of the demand's index that are neither blocked nor disabled, for `upstream` too.
   uint32_t Unblocked(const Demand& demand, ModelId upstream) const;

@@ -10,13 +10,16 @@ namespace {
 // Distance of neighbours after appending or relabelling. Every index pays a bit for each place, so
 // it is small; random insertions then relabel once in some per cent of growth.
 constexpr uint32_t kGap = 4;
+// Relabelling that comes too soon after the last one doubles the distance, up to this: ids such as
+// c-1 ... c-30000 put ten newcomers into every gap, one gap after the other.
+constexpr uint32_t kMaxGap = 16;
 // Room left at least on each side of the id that forced a relabelling, as the next ones often
 // belong beside it; and of other recent ones, as several sorted runs may come in turn.
 constexpr uint32_t kMinHole = 32;
 // Former members remembered at least; more when there are more members.
 constexpr size_t kMinFormer = 1024;
 // Appending beyond this many places for each id in use closes the gaps that departures left.
-constexpr uint64_t kMaxSparseness = 8 * kGap;
+constexpr uint64_t kMaxSparseness = 5 * kMaxGap;
 constexpr uint64_t kMaxPosition = uint64_t{1} << 31;
 
 }  // namespace
@@ -54,16 +57,19 @@ std::optional<uint32_t> IdOrder::PlaceBetween(const Neighbours& around) const {
   const uint64_t step = room > 2 * kMinHole ? 2 : 1;
   const bool ascending = around.left != kNobody && Recent(around.left);
   const bool descending = Recent(around.right);
-  uint64_t place = left + (room + 1) / 2;
+  // Nearer to the left: runs of new ids come ascending more often than not.
+  uint64_t place = left + (room + 3) / 4;
   if (ascending && !descending) place = left + step;
   if (descending && !ascending) place = right - step;
   return static_cast<uint32_t>(place - 1);
 }
 
 void IdOrder::Relabel(absl::string_view newcomer) {
+  if (inserted_ < by_id_.size() / 2) gap_ = std::min(gap_ * 2, kMaxGap);
+  inserted_ = 0;
   moved_.assign(slots_.size(), kNobody);
   std::vector<Slot> slots;
-  slots.reserve((by_id_.size() + former_.size() + 2) * kGap);
+  slots.reserve((by_id_.size() + former_.size() + 2) * gap_);
   const auto leave = [&slots](size_t room) { slots.resize(slots.size() + room, kNoSlot); };
   const size_t hole = std::max<size_t>(kMinHole, by_id_.size() / 4);
   const size_t recent_hole = std::max<size_t>(kMinHole, by_id_.size() / 16);
@@ -74,7 +80,7 @@ void IdOrder::Relabel(absl::string_view newcomer) {
       placed = true;
     }
     const bool recent = Recent(position);
-    leave(recent ? recent_hole : kGap - 1);
+    leave(recent ? recent_hole : gap_ - 1);
     const Slot slot = slots_[position];
     moved_[position] = static_cast<uint32_t>(slots.size());
     position = static_cast<uint32_t>(slots.size());
@@ -102,6 +108,7 @@ IdOrder::Placed IdOrder::Insert(absl::string_view id, Slot slot) {
   assert(!by_id_.contains(id));
   assert(slot != kNoSlot);
   moved_ = {};
+  ++inserted_;
   Placed result{kNobody, false};
   const auto former = former_.find(id);
   if (former != former_.end()) {

@@ -143,6 +143,12 @@ Standing PoolState::StandingOf(const Record& record) const {
   if (phase == Phase::kHalfOpen) {
     FillProbe(*scope, now, &standing);
     if (busy || record.document->weight <= 0) standing.probe_ready = false;
+    if (record.cap > 0 && now < options.resume_only_until) {
+      standing.probe_ready = false;
+      const int64_t resumed = NanosOrNever(options.resume_only_until);
+      standing.returns_ns =
+          standing.returns_ns == INT64_MAX ? resumed : std::max(standing.returns_ns, resumed);
+    }
     return standing;
   }
   standing.open = record.document->weight > 0;

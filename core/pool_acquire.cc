@@ -196,7 +196,7 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
       scope.probe().started = scope.probe().last = now;
     }
   }
-  if (choice.breaker_probe) {
+  {
     if (state.guard.breaker.TryProbe(lease.seq, now)) lease.breaker_probe = true;
     for (ScopeRecords& backoff : state.backoffs) {
       if (backoff.model() != kNoModel && backoff.model() != model) continue;

@@ -81,7 +81,9 @@ void PoolState::ForgetEnded(int limit) {
 RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& claims,
                             absl::Duration ttl, Effects&) {
   RenewReply reply;
-  LeaseCell* lease = leases.Find(claims.cell, claims.seq);
+  // Numbers start again after a restart: one of before may stand for another lease now.
+  LeaseCell* lease =
+      claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||
       principal_names.Name(lease->principal) != principal) {
     return reply;
@@ -105,7 +107,9 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
 
 bool PoolState::Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects) {
   Step(effects);
-  LeaseCell* lease = leases.Find(claims.cell, claims.seq);
+  // Numbers start again after a restart: one of before may stand for another lease now.
+  LeaseCell* lease =
+      claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||
       principal_names.Name(lease->principal) != principal) {
     return false;

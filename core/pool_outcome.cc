@@ -79,14 +79,18 @@ void PoolState::ApplySuccess(const Evidence& evidence, const Verdict&, Effects& 
   ProviderState& state = provider(record.provider);
   for (ScopeRecords& backoff : state.backoffs) {
     if (backoff.model() != kNoModel && backoff.model() != evidence.model) continue;
-    backoff.Succeed(evidence.granted);
-    if (backoff.probe().lease == evidence.seq) backoff.probe() = ProbeState();
+    if (backoff.Succeed(evidence.granted) && waits.size() != 0) {
+      for (GroupId group : waits.groups()) pump.insert(group);
+    }
+    if (evidence.breaker_probe && backoff.probe().lease == evidence.seq) {
+      backoff.probe() = ProbeState();
+    }
   }
   if (record.scopes.empty() && !evidence.probe) return;
   bool changed = false, probed = false;
   for (ScopeRecords& scope : record.scopes) {
     if (scope.model() != kNoModel && scope.model() != evidence.model) continue;
-    if (scope.probe().lease == evidence.seq) {
+    if (evidence.probe && scope.probe().lease == evidence.seq) {
       scope.probe().lease = kNoLease;
       scope.probe().inconclusive = 0;
       scope.probe().next_allowed = absl::InfinitePast();

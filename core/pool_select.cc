@@ -87,18 +87,16 @@ bool PoolState::Admissible(const Request& request, Slot slot) const {
 }
 
 bool PoolState::KeyIsDry(const Request& request) const {
-  uint32_t open = request.demand.view->open();
-  if (open == 0) return true;
-  if (request.demand.overlay == nullptr) return false;
-  for (const auto& [slot, standing] : *request.demand.overlay) {
-    const Record& record = records.at(slot);
-    if (!standing.open && record.standing.open &&
-        groups[record.group.number()].get() == request.group &&
-        request.demand.view->IsMember(record.position)) {
-      --open;
-    }
-  }
-  return open == 0;
+  return OpenOnes(request, request.demand) == 0;
+}
+
+uint32_t PoolState::OpenOnes(const Request& request, const GroupIndex::Demand& demand) const {
+  uint32_t open = demand.view->open();
+  if (open == 0) return 0;
+  request.group->ForEachHeld(demand, [&](Slot slot, const Standing& standing) {
+    if (!standing.open && records.at(slot).standing.open) --open;
+  });
+  return open;
 }
 
 bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refusal) {
@@ -131,9 +129,16 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
                                                          : Refusal::kCooling;
     return false;
   }
-  if (!open_egress.empty() && !Admissible(request, slot)) {
-    refusal->reason = Refusal::kBreakerOpen;
-    refusal->earliest = egress[record.egress.number()].guard.breaker.probe_at();
+  if (!Admissible(request, slot)) {
+    absl::Time until = absl::InfiniteFuture();
+    bool probe = false;
+    const bool backoff =
+        Gate(record.provider, request.demand.model, &until, &probe) == Cause::kOverloaded;
+    refusal->reason = backoff ? Refusal::kProviderBackoff : Refusal::kBreakerOpen;
+    if (open_egress.contains(record.egress)) {
+      until = egress[record.egress.number()].guard.breaker.probe_at();
+    }
+    if (until > now) refusal->earliest = until;
     return false;
   }
   choice->slot = slot;
@@ -177,42 +182,48 @@ bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Bind
   return true;
 }
 
+void PoolState::ForEachProbe(const Request& request,
+                             absl::FunctionRef<bool(Slot, int64_t probed_ns)> visit) const {
+  const IndexView& view = *request.demand.view;
+  if (!request.command->allow_probe) return;
+  if (!request.session.empty() && !KeyIsDry(request)) return;
+  // Those held back for the model as well stand in two lists; the second knows their order.
+  bool more = true;
+  for (const auto& [probed_ns, position] : view.probes()) {
+    if (!more) break;
+    const Slot slot = request.group->SlotAt(position);
+    if (!Admissible(request, slot)) continue;
+    if (!request.demand.dedicated &&
+        request.group->ModelStanding(request.demand, slot) != nullptr) {
+      continue;
+    }
+    more = visit(slot, probed_ns);
+  }
+  request.group->ForEachHeld(request.demand, [&](Slot slot, const Standing& standing) {
+    const Standing both = Combine(records.at(slot).standing, standing);
+    if (both.probe_ready && Admissible(request, slot)) visit(slot, both.probed_ns);
+  });
+}
+
 bool PoolState::ChooseProbe(Request& request, Choice* choice) {
-  IndexView& view = *request.demand.view;
   if (!request.command->allow_probe) return false;
-  if (view.probes().empty() && request.demand.overlay == nullptr && request.demand.uniform) {
+  if (request.demand.view->probes().empty() && request.demand.overlay == nullptr &&
+      request.demand.uniform) {
     return false;
   }
   const bool dry = KeyIsDry(request);
-  if (!request.session.empty() && !dry) return false;
   auto has_token = [&](ProviderId id) {
     return providers[id.number()]->budget.NextToken(now, dry) <= now || Fault("probe_unlimited");
   };
   if (request.providers.size() == 1 && !has_token(request.providers[0])) return false;
   std::optional<std::pair<int64_t, uint32_t>> best;
-  for (const auto& candidate : view.probes()) {
-    const Slot slot = request.group->SlotAt(candidate.second);
-    if (!Admissible(request, slot) || !has_token(records.at(slot).provider)) continue;
-    if (!request.demand.dedicated) {
-      const Standing* held = request.group->ModelStanding(request.demand, slot);
-      if (held != nullptr && !Combine(records.at(slot).standing, *held).probe_ready) continue;
-    }
-    best = candidate;
-    break;
-  }
-  if (request.demand.overlay != nullptr) {
-    for (const auto& [slot, standing] : *request.demand.overlay) {
-      const Record& record = records.at(slot);
-      if (!standing.half_open || !view.IsMember(record.position) ||
-          record.group != request.group->id()) {
-        continue;
-      }
-      const Standing both = Combine(record.standing, standing);
-      if (!both.probe_ready || !Admissible(request, slot) || !has_token(record.provider)) continue;
-      const std::pair<int64_t, uint32_t> candidate{both.probed_ns, record.position};
-      if (!best || candidate < *best) best = candidate;
-    }
-  }
+  ForEachProbe(request, [&](Slot slot, int64_t probed_ns) {
+    const Record& record = records.at(slot);
+    if (!has_token(record.provider)) return true;
+    const std::pair<int64_t, uint32_t> candidate{probed_ns, record.position};
+    if (!best || candidate < *best) best = candidate;
+    return false;
+  });
   if (!best) return false;
   choice->slot = request.group->SlotAt(best->second);
   choice->probe = true;
@@ -297,18 +308,15 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
   refusal->counts = key.view->counts();
   refusal->members = key.view->size();
   int64_t earliest = INT64_MAX;
-  if (key.overlay != nullptr) {
-    for (const auto& [slot, standing] : *key.overlay) {
-      const Record& record = records.at(slot);
-      if (record.group != request.group->id() || !key.view->IsMember(record.position)) continue;
-      const Standing both = Combine(record.standing, standing);
-      AddCount(refusal->counts, record.standing.cause, static_cast<uint32_t>(-1));
-      AddCount(refusal->counts, both.cause, 1);
-      if (request.demand.view->IsMember(record.position) && Admissible(request, slot)) {
-        earliest = std::min(earliest, both.returns_ns);
-      }
+  request.group->ForEachHeld(key, [&](Slot slot, const Standing& standing) {
+    const Record& record = records.at(slot);
+    const Standing both = Combine(record.standing, standing);
+    AddCount(refusal->counts, record.standing.cause, static_cast<uint32_t>(-1));
+    AddCount(refusal->counts, both.cause, 1);
+    if (request.demand.view->IsMember(record.position) && Admissible(request, slot)) {
+      earliest = std::min(earliest, both.returns_ns);
     }
-  }
+  });
   for (const auto& [returns, position] : request.demand.view->returning()) {
     if (returns >= earliest) break;
     const Slot slot = request.group->SlotAt(position);
@@ -318,19 +326,27 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     if (!command.excluded.empty() && !Admissible(request, slot)) continue;
     earliest = returns;
   }
-  if (command.allow_probe && (!request.demand.view->probes().empty() ||
-                              refusal->counts[static_cast<size_t>(Cause::kHalfOpen)] > 0)) {
-    const bool dry = KeyIsDry(request);
-    for (ProviderId id : request.providers) {
-      const absl::Time token = providers[id.number()]->budget.NextToken(now, dry);
-      earliest = std::min(earliest, NanosOrNever(std::max(token, now)));
-    }
-  }
+  // A token helps only where somebody could use it; a moment that is not to come helps nobody.
+  ForEachProbe(request, [&](Slot slot, int64_t) {
+    const absl::Time token = provider(records.at(slot).provider).budget.NextToken(now, KeyIsDry(request));
+    if (token > now) earliest = std::min(earliest, NanosOrNever(token));
+    return request.providers.size() > 1;
+  });
   for (EgressId id : open_egress) {
-    earliest = std::min(earliest,
-                        NanosOrNever(std::max(egress[id.number()].guard.breaker.probe_at(), now)));
+    const absl::Time probe_at = egress[id.number()].guard.breaker.probe_at();
+    if (probe_at > now) earliest = std::min(earliest, NanosOrNever(probe_at));
+  }
+  Cause gated = Cause::kNone;
+  for (ProviderId id : request.providers) {
+    absl::Time until = absl::InfiniteFuture();
+    bool probe = false;
+    const Cause cause = Gate(id, request.demand.model, &until, &probe);
+    if (cause == Cause::kNone) continue;
+    gated = cause;
+    earliest = std::min(earliest, NanosOrNever(until));
   }
   refusal->earliest = FromNanosOrNever(earliest);
+  const bool open = OpenOnes(request, key) > 0;
   auto count = [&](Cause cause) { return refusal->counts[static_cast<size_t>(cause)]; };
   const uint32_t disabled =
       count(Cause::kOperator) + count(Cause::kReauth) + count(Cause::kDisabledByPolicy);
@@ -338,9 +354,11 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     refusal->reason = Refusal::kAllDisabled;
   } else if (count(Cause::kBusy) > 0) {
     refusal->reason = Refusal::kBusy;
-  } else if (!open_egress.empty() && key.view->open() > 0) {
+  } else if (open && (!open_egress.empty() || gated == Cause::kBreaker)) {
     refusal->reason = Refusal::kBreakerOpen;
-  } else if (key.view->open() > 0) {
+  } else if (open && gated != Cause::kNone) {
+    refusal->reason = Refusal::kProviderBackoff;
+  } else if (open) {
     refusal->reason = Refusal::kNoMatch;  // open ones exist: labels or exclusions leave nobody
   } else {
     refusal->reason = Refusal::kCooling;

@@ -93,7 +93,9 @@ void PoolState::ExpireWaits(int limit, Effects& effects) {
       reply.refusal.reason = *refusal;
     } else {
       Choice choice;
-      if (Choose(request, &choice, &reply.refusal)) reply.refusal.reason = Refusal::kWaitExpired;
+      // Counts and the earliest recovery are those of now; the reason is that the wait is over.
+      Choose(request, &choice, &reply.refusal);
+      reply.refusal.reason = Refusal::kWaitExpired;
       GroupProviderStats& stats = request.group->stats(request.providers[0]);
       ++stats.refused[static_cast<size_t>(Refusal::kWaitExpired)];
     }
