@@ -1,0 +1,78 @@
+"""50,000 credentials: start, pages, a large batch beside Acquire, memory."""
+
+import figures
+import servers
+import churn_part
+
+TRANSITIONS = 9  # each credential's, so that the history of 8 is full
+
+
+def fill_history(context, broker, count):
+    """Every credential fails and comes back often enough."""
+    for _ in range((TRANSITIONS + 1) // 2):
+        churn_part.cool(context, broker, count, 1)
+        # The next round's first Acquire must find them back.
+        servers.call(context, "load_client", "--target", broker.target, "--mode", "pair",
+                     "--in-flight", 4, "--seconds", 2)
+
+
+def judge(values, limit):
+    return figures.at_most(values, limit)
+
+
+def run(context):
+    count, rows_in_batch = (1_000, 600) if context.smoke else (50_000, 30_000)
+    rows, data = [], {}
+
+    def note(what, values, digits, limit, unit):
+        values = values if isinstance(values, list) else [values]
+        rows.append([what, figures.shown(values, digits), f"<= {limit} {unit}",
+                     judge(values, limit)])
+        data[what] = values
+
+    with context.folder() as folder:
+        with servers.Broker(context, folder) as broker:
+            note("idle server, resident MiB", broker.resident_bytes() / 2**20, 1, 40, "MB")
+            servers.call(context, "admin_client", broker.target, "create", count,
+                         servers.TOKEN_BYTES)
+        starts = []
+        for _ in range(context.rounds):
+            with servers.Broker(context, folder) as broker:
+                starts.append(broker.ready_seconds)
+        note(f"start to ready with {count:,}, s", starts, 2, 2, "s")
+        with servers.Broker(context, folder) as broker:
+            pages = [servers.call(context, "admin_client", broker.target, "list", context.seconds)
+                     for _ in range(context.rounds)]
+            note("page of 100 with a filter, p99 ms", [p["p99_ms"] for p in pages], 2, 10, "ms")
+            batches, beside = [], []
+            for i in range(context.rounds):
+                load = servers.start(context, "load_client", "--target", broker.target, "--mode",
+                                     "pair", "--in-flight", 4, "--seconds", 3, "--warm-up", 0.3)
+                batches.append(servers.call(context, "admin_client", broker.target, "batch",
+                                            rows_in_batch, i + 1)["seconds"])
+                beside.append(servers.finish(load)["p99_us"] / 1e3)
+            note(f"BatchUpdate of {rows_in_batch:,}, s", batches, 2, 3, "s")
+            note("Acquire p99 beside it, ms", beside, 2, 5, "ms")
+    memory(context, count, note)
+    figures.save(context.out, "fleet", data)
+    print(figures.table(f"Fleet of {count:,} credentials", ["figure", "value", "target", "verdict"],
+                        rows))
+    return all(row[3] != "missed" for row in rows)
+
+
+def memory(context, count, note):
+    """What `count` more credentials take after a restart, when nothing but them is in memory."""
+    with context.folder() as folder:
+        with servers.Broker(context, folder) as broker:
+            created = servers.call(context, "admin_client", broker.target, "create", count,
+                                   servers.TOKEN_BYTES)
+        with servers.Broker(context, folder) as broker:
+            fill_history(context, broker, count)
+            full = broker.resident_bytes()
+    with context.folder() as folder, servers.Broker(context, folder) as broker:
+        servers.call(context, "admin_client", broker.target, "create", 1, servers.TOKEN_BYTES)
+        fill_history(context, broker, 1)
+        empty = broker.resident_bytes()
+    each = (full - empty) / count
+    note("resident bytes a credential, history full", each, 0,
+         round(created["document_bytes"] + 1.2 * 1024), f"= {created['document_bytes']} own + 1,229")
