@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "server/engine/edit_work.h"
 #include "server/engine/etag.h"
@@ -282,7 +283,13 @@ class ImportWork : public EditWork {
     return absl::OkStatus();
   }
   absl::Status BuildMore(const WorkContext& context, std::vector<store::Write>& writes) override {
+    // What was refused was not applied: its record would hide the file from the next import.
+    absl::flat_hash_set<std::string> refused;
+    for (size_t i = 0; i < request_.edits.size(); ++i) {
+      if (!result_.rows[i].ok()) refused.insert(request_.edits[i].id);
+    }
     for (const SourceDigest& digest : request_.digests) {
+      if (refused.contains(digest.id)) continue;
       if (digest.value) {
         writes.push_back(context.sealer->Put(RowKind::kSourceDigest, digest.id, *digest.value));
       } else {

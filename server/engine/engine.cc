@@ -168,6 +168,28 @@ absl::StatusOr<std::vector<SourceDigest>> Engine::ReadDigests(absl::string_view 
   }
 }
 
+absl::StatusOr<std::optional<std::string>> Engine::ReadDigest(absl::string_view id) const {
+  if (!state_->serving()) return absl::UnavailableError(ready().message());
+  absl::StatusOr<store::Row> row = ReadRow(state_->store_, store::RowKind::kSourceDigest, id);
+  if (absl::IsNotFound(row.status())) return std::optional<std::string>();
+  if (!row.ok()) return row.status();
+  absl::StatusOr<core::Secret> plain = state_->sealer_->Open(*row);
+  if (!plain.ok()) return std::optional<std::string>();
+  return std::optional<std::string>(std::string(plain->reveal()));
+}
+
+absl::StatusOr<std::optional<store::Tombstone>> Engine::ReadTombstone(absl::string_view id) const {
+  if (!state_->serving()) return absl::UnavailableError(ready().message());
+  absl::StatusOr<store::Row> row = ReadRow(state_->store_, store::RowKind::kTombstone, id);
+  if (absl::IsNotFound(row.status())) return std::optional<store::Tombstone>();
+  if (!row.ok()) return row.status();
+  absl::StatusOr<core::Secret> plain = state_->sealer_->Open(*row);
+  if (!plain.ok()) return std::optional<store::Tombstone>();
+  absl::StatusOr<store::Tombstone> tombstone = store::DecodeTombstone(plain->reveal());
+  if (!tombstone.ok() || tombstone->expires <= Now()) return std::optional<store::Tombstone>();
+  return std::optional<store::Tombstone>(*std::move(tombstone));
+}
+
 // --- control plane ---
 
 void Engine::Create(CreateRequest request, Done<core::CredentialView> done) {

@@ -34,6 +34,7 @@
 #include "server/engine/etag.h"
 #include "server/engine/watch.h"
 #include "server/store/keyring.h"
+#include "server/store/record.h"
 #include "server/store/store.h"
 
 namespace credbroker::engine {
@@ -157,6 +158,11 @@ class Engine {
       absl::string_view id) const;
   // What importers stored for a source. Blocks on I/O.
   absl::StatusOr<std::vector<SourceDigest>> ReadDigests(absl::string_view source) const;
+  // The one of `id`, a credential or an entry of a file; nothing: none that can be read.
+  absl::StatusOr<std::optional<std::string>> ReadDigest(absl::string_view id) const;
+  // A credential as it was when it was deleted; nothing: none, or longer ago than 24 h. Blocks on
+  // I/O. For the importer only.
+  absl::StatusOr<std::optional<store::Tombstone>> ReadTombstone(absl::string_view id) const;
   std::shared_ptr<Subscription> Watch(size_t limit, std::function<void()> on_ready);
 
   // --- control plane: durable before `done` says OK; a failure changed nothing ---
