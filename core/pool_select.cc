@@ -78,10 +78,13 @@ bool PoolState::Admissible(const Request& request, Slot slot) const {
   if (!open_egress.empty() && open_egress.contains(record.egress)) {
     if (!egress[record.egress.number()].guard.breaker.CanProbe(now)) return false;
   }
-  if (request.providers.size() > 1) {
+  if (request.providers.size() > 1 || !request.demand.uniform) {
     absl::Time until;
     bool probe = false;
-    if (Gate(record.provider, request.demand.model, &until, &probe) != Cause::kNone) return false;
+    absl::string_view upstream = request.demand.model;
+    rules.at(record.rules).Serves(request.demand.model, &upstream);
+    if (Gate(record.provider, upstream, &until, &probe) != Cause::kNone) return false;
+    if (probe && !request.command->allow_probe) return false;
   }
   return true;
 }
@@ -121,7 +124,7 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
   const Standing* held = request.group->ModelStanding(request.demand, slot);
   const Standing standing = held ? Combine(record.standing, *held) : record.standing;
   const bool pickable = standing.ready || standing.cause == Cause::kWeight;
-  if (!pickable && !standing.probe_ready) {
+  if (!pickable && !(standing.probe_ready && command.allow_probe)) {
     if (standing.cause != Cause::kNone) ++refusal->counts[static_cast<size_t>(standing.cause)];
     refusal->earliest = FromNanosOrNever(standing.returns_ns);
     refusal->reason = standing.state == State::kDisabled ? Refusal::kPinUnavailable
@@ -232,7 +235,8 @@ bool PoolState::ChooseProbe(Request& request, Choice* choice) {
 
 bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above) {
   const bool plain =
-      request.command->excluded.empty() && open_egress.empty() && request.providers.size() == 1;
+      request.command->excluded.empty() && open_egress.empty() && request.providers.size() == 1 &&
+                     request.demand.uniform;
   const GroupIndex::Demand& demand = request.demand;
   const bool held_possible = !demand.dedicated && (demand.overlay != nullptr || !demand.uniform);
   auto admissible = [&](uint32_t position) {
@@ -328,7 +332,8 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
   }
   // A token helps only where somebody could use it; a moment that is not to come helps nobody.
   ForEachProbe(request, [&](Slot slot, int64_t) {
-    const absl::Time token = provider(records.at(slot).provider).budget.NextToken(now, KeyIsDry(request));
+    const ProviderId id = records.at(slot).provider;
+    const absl::Time token = providers[id.number()]->budget.NextToken(now, KeyIsDry(request));
     if (token > now) earliest = std::min(earliest, NanosOrNever(token));
     return request.providers.size() > 1;
   });
