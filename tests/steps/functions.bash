@@ -86,5 +86,27 @@ run_ctest() {
   if ((code != 0 && bad == 0)); then case_failed "ctest in $name ended with $code"; fi
 }
 
+# run_programs NAME PROGRAM..: runs gtest programs of $BUILD_ROOT/NAME/bin whole, one after the other,
+# and adds their counts: in sanitised builds a process a test would cost more than the test.
+run_programs() {
+  local name=$1 program output passed failed
+  shift
+  for program in "$@"; do
+    output=$("$BUILD_ROOT/$name/bin/$program" --gtest_brief=1 2>&1)
+    local code=$?
+    passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) tests\?.*/\1/p' <<<"$output" | tail -n 1)
+    failed=$(sed -n 's/^ *\([0-9]*\) FAILED TESTS\?$/\1/p' <<<"$output" | tail -n 1)
+    echo "$program: ${passed:-0} passed, ${failed:-0} failed"
+    case_passed=$((case_passed + ${passed:-0}))
+    case_failures=$((case_failures + ${failed:-0}))
+    if ((code != 0)); then
+      echo "$output" | tail -n 60
+      if [ "${failed:-0}" = 0 ]; then case_failed "$program ended with $code"; fi
+    elif [ "${passed:-0}" = 0 ]; then
+      case_failed "$program ran no test"
+    fi
+  done
+}
+
 # our_sources: the tracked C++ sources outside tests/, one a line.
 our_sources() { git ls-files 'core/*.cc' 'server/*.cc' 'client/*.cc'; }
