@@ -193,6 +193,7 @@ Standing PoolState::ModelStandingOf(const Record& record, const ScopeRecords* sc
 }
 
 void PoolState::SetTimer(Slot slot) {
+  if (timers.TimeOf(slot.number()) <= now_ns) return;  // due: put off, it would be lost
   const Record& record = records.at(slot);
   absl::Time next = absl::InfiniteFuture();
   for (const ScopeRecords& scope : record.scopes) {
@@ -252,7 +253,7 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
   change.id = record.id;
   change.uid = record.uid;
   change.at = now;
-  change.transition = record.history[(record.transitions - 1) % kHistoryInMemory];
+  change.transition = record.history.Newest();
   effects.changes.push_back(std::move(change));
 }
 
@@ -310,16 +311,10 @@ void PoolState::DropEmptyScopes(Slot slot) {
 }
 
 void PoolState::PushHistory(Record& record, const Transition& given) {
-  Transition line = given;
-  line.number = ++record.transitions;
-  models.Ref(line.model);
-  const size_t at = (line.number - 1) % kHistoryInMemory;
-  if (at >= record.history.size()) {
-    record.history.resize(at + 1);
-  } else {
-    models.Unref(record.history[at].model);
-  }
-  record.history[at] = line;
+  models.Ref(given.model);
+  ModelId dropped;
+  record.history.Push(given, &dropped);
+  models.Unref(dropped);
 }
 
 std::shared_ptr<const HealthRecord> PoolState::HealthOf(const Record& record) const {

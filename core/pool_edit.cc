@@ -148,6 +148,7 @@ Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
     record.policy_cause = health->policy_cause;
     record.policy_since = health->policy_since;
     for (const ScopedRecord& scoped : health->records) {
+      if (scoped.record.avoid_until + kRecordRetention <= now) continue;
       const ModelId model = models.Ref(scoped.model);
       ScopeFor(record, model).Put(scoped.record);
       models.Unref(model);
@@ -191,7 +192,7 @@ void PoolState::Remove(Slot slot, Effects& effects) {
   if (record.standing.half_open) --stats.half_open;
   if (record.standing.cause == Cause::kBusy) --stats.busy;
   for (const ScopeRecords& scope : record.scopes) models.Unref(scope.model());
-  for (const Transition& line : record.history) models.Unref(line.model);
+  record.history.ForEachNewestFirst([&](const Transition& line) { models.Unref(line.model); });
   rules.Unref(record.rules);
   LeaveEgress(record.egress);
   timers.Erase(slot.number());
@@ -273,7 +274,7 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     line.cause = record.standing.cause;
     line.actor = principal_names.Ref(row.actor);
     PushHistory(record, line);
-    line.number = record.transitions;
+    line.number = record.history.number();
     EmitHealth(slot, row.why, line, effects);
     return;
   }
@@ -389,7 +390,7 @@ absl::Status Pool::Load(StoredCredential stored, absl::Time now) {
       stored.uid, std::move(stored.document),
       stored.intent ? std::make_shared<const Intent>(*std::move(stored.intent)) : nullptr,
       std::move(stored.material), stored.health ? stored.health.get() : &healthy);
-  state_->records.at(slot).transitions = stored.history_number;
+  state_->records.at(slot).history.set_number(stored.history_number);
   return absl::OkStatus();
 }
 

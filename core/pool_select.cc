@@ -124,7 +124,16 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
   const Standing* held = request.group->ModelStanding(request.demand, slot);
   const Standing standing = held ? Combine(record.standing, *held) : record.standing;
   const bool pickable = standing.ready || standing.cause == Cause::kWeight;
-  if (!pickable && !(standing.probe_ready && command.allow_probe)) {
+  bool probe_ready = standing.probe_ready;
+  if (standing.half_open && !probe_ready && record.document->weight <= 0) {
+    // Without weight nobody but a pin may probe it.
+    const bool full = record.cap > 0 && record.in_flight >= static_cast<uint32_t>(record.cap);
+    const bool own = record.standing.half_open ? !full && record.standing.returns_ns == INT64_MAX
+                                               : record.standing.cause == Cause::kWeight;
+    probe_ready = own && (held == nullptr ||
+                          (held->half_open ? held->probe_ready : held->cause != Cause::kBusy));
+  }
+  if (!pickable && !(probe_ready && command.allow_probe)) {
     if (standing.cause != Cause::kNone) ++refusal->counts[static_cast<size_t>(standing.cause)];
     refusal->earliest = FromNanosOrNever(standing.returns_ns);
     refusal->reason = standing.state == State::kDisabled ? Refusal::kPinUnavailable
@@ -234,9 +243,8 @@ bool PoolState::ChooseProbe(Request& request, Choice* choice) {
 }
 
 bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above) {
-  const bool plain =
-      request.command->excluded.empty() && open_egress.empty() && request.providers.size() == 1 &&
-                     request.demand.uniform;
+  const bool plain = request.command->excluded.empty() && open_egress.empty() &&
+                     request.providers.size() == 1 && request.demand.uniform;
   const GroupIndex::Demand& demand = request.demand;
   const bool held_possible = !demand.dedicated && (demand.overlay != nullptr || !demand.uniform);
   auto admissible = [&](uint32_t position) {

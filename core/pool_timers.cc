@@ -46,12 +46,13 @@ void PoolState::SweepModels(Slot slot, Effects& effects) {
     change.id = record.id;
     change.uid = record.uid;
     change.at = now;
-    change.transition = record.history[(record.transitions - 1) % kHistoryInMemory];
+    change.transition = record.history.Newest();
     effects.changes.push_back(std::move(change));
   }
 }
 
 void PoolState::OnSlotTimer(Slot slot, Effects& effects) {
+  timers.Erase(slot.number());  // what follows sets it anew
   Record& record = records.at(slot);
   if (!record.enabled() && record.intent->until && *record.intent->until <= now) {
     Intent intent;

@@ -252,9 +252,12 @@ bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> 
     d->allowed = {least->c->uid};
   } else if (strategy == core::Strategy::kRoundRobin) {
     auto cursor = cursors_.find(CursorName(key, *tier));
-    const bool unknown = cursor == cursors_.end()
-                             ? shaken_.contains(key.call->GroupName())
-                             : cursor->second.at.empty();
+    bool unknown = cursor == cursors_.end() ? shaken_.contains(key.call->GroupName())
+                                            : cursor->second.at.empty();
+    // Which names share an index where rules differ is not for the model to say.
+    for (const auto& [id, c] : credentials_) {
+      unknown = unknown || (c.document->group == key.call->GroupName() && !Plain(*c.document));
+    }
     if (!unknown) {
       const Key::Member* next = best.front();
       if (cursor != cursors_.end()) {
@@ -361,6 +364,19 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     d->reason = Refusal::kBreakerOpen;
   } else {
     d->reason = open ? Refusal::kNoMatch : Refusal::kCooling;
+    bool proxy = false;
+    for (const auto& [url, breaker] : egress_) proxy = proxy || breaker.open;
+    if (open && proxy) d->or_reason = Refusal::kBreakerOpen;
+    for (const auto& p : call.providers) {
+      absl::Time until;
+      bool probe = false;
+      const Cause cause = open && providers_.contains(p) ? Gate(p, call.model, &until, &probe)
+                                                         : Cause::kNone;
+      if (cause == Cause::kNone) continue;
+      d->earliest_exact = false;
+      d->or_reason =
+          cause == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
+    }
   }
 }
 

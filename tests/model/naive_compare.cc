@@ -30,8 +30,11 @@ void NaivePool::Compare(const core::CredentialView& view) const {
   expect(view.uid.number() == c.uid, "uid");
   expect(view.intent == c.intent, "intent");
   expect(view.document->revision == c.document->revision, "revision");
-  expect(view.state == look.state, absl::StrCat("is ", std::string(core::Name(view.state)), ", not ",
-                                                std::string(core::Name(look.state))));
+  expect(view.state == look.state,
+         absl::StrCat("is ", std::string(core::Name(view.state)), " (",
+                      std::string(core::Name(view.cause)), " until ", Show(view.next_recover),
+                      "), not ", std::string(core::Name(look.state)), " (",
+                      std::string(core::Name(look.cause)), "), now ", Show(now_)));
   expect(view.cause == look.cause, absl::StrCat("cause ", std::string(core::Name(view.cause)),
                                                 ", not ", std::string(core::Name(look.cause))));
   expect(view.half_open == look.half_open, "half-open");

@@ -160,7 +160,10 @@ void NaivePool::Loaded(uint64_t uid, std::shared_ptr<const core::Document> docum
     c.auth = health->auth;
     c.policy_cause = health->policy_cause;
     c.policy_since = health->policy_since;
-    for (const auto& r : health->records) ScopeFor(c, r.model).records.push_back(r.record);
+    for (const auto& r : health->records) {
+      if (r.record.avoid_until + absl::Hours(24) <= now_) continue;
+      ScopeFor(c, r.model).records.push_back(r.record);
+    }
     c.windows = health->windows;
   }
   groups_.insert(c.document->group);

@@ -285,7 +285,11 @@ void NaivePool::Woken(const core::Effects& effects, size_t from) {
       const auto call = Unpark(waiter, false);
       Expect(call.has_value(), "an answer for a call that was not parked");
       Expect(call->deadline <= now_, "a parked call was refused before its deadline");
-      const Decision d = Decide(*call);
+      Decision d = Decide(*call);
+      if (d.counted || d.reason == Refusal::kNoSuchCredential) {
+        d.reason = Refusal::kWaitExpired;
+        d.or_reason.reset();
+      }
       CheckRefusal(d, woken.reply.refusal, "a parked call was");
       if (!call->request_id.empty()) requests_.erase(call->principal + "\n" + call->request_id);
       continue;

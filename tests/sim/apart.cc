@@ -86,7 +86,7 @@ Outcome RunApart(const Plan& plan) {
   int status = 0;
   waitpid(child, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Unpack(text);
-  failed.failure = absl::StrCat("died: ", complaint.substr(0, 300), " status ", status);
+  failed.failure = absl::StrCat("died: ", complaint.substr(complaint.size() - std::min<size_t>(complaint.size(), 4000)), " status ", status);
   return failed;
 }
 

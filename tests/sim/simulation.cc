@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iostream>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -65,10 +66,12 @@ class Simulation {
 
  private:
   void Say(const std::string& what) {
-    if (plan_.explain) {
-      absl::StrAppend(&out_->story, event_, " ",
-                      absl::FormatTime("%d %H:%M:%E9S ", now_, absl::UTCTimeZone()), what, "\n");
-    }
+    if (!plan_.explain) return;
+    const std::string line =
+        absl::StrCat(event_, " ", absl::FormatTime("%d %H:%M:%E9S ", now_, absl::UTCTimeZone()),
+                     what, "\n");
+    out_->story += line;
+    std::cerr << line;  // kept where the pool aborts
   }
   void Mix(absl::string_view text) {
     for (char c : text) out_->hash = (out_->hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
@@ -408,7 +411,8 @@ class Simulation {
     }
     Say("  the store is slow");
     const uint64_t due = event + 1 + world_.Pick(event, "slow", 8);
-    pending_[row.id] = {due, std::move(row)};
+    const std::string id = row.id;
+    pending_[id] = {due, std::move(row)};
   }
   void InstallDue(uint64_t event) {
     for (auto it = pending_.begin(); it != pending_.end();) {
@@ -495,6 +499,7 @@ class Simulation {
       row.behind = row.health;
       model_.Loaded(row.uid, row.document, row.intent, row.material, row.health.get());
       Expect(pool_->Load(std::move(stored), now_).ok(), "a stored credential does not load");
+      row.behind = pool_->Health(id);
     }
     for (const auto& [key, backoff] : backoffs_) {
       pool_->LoadBackoff(backoff, now_);
