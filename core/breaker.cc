@@ -64,9 +64,7 @@ Breaker::State Breaker::StateAt(absl::Time now) const {
   return probe_ != kNoLease || now >= until_ ? State::kProbing : State::kOpen;
 }
 
-bool Breaker::CanProbe(absl::Time now) const {
-  return open_ && now >= until_;
-}
+bool Breaker::CanProbe(absl::Time now) const { return open_ && now >= until_; }
 
 bool Breaker::TryProbe(LeaseSeq lease, absl::Time now) {
   if (!CanProbe(now)) return false;

@@ -61,8 +61,8 @@ class IdOrder {
   absl::btree_map<absl::string_view, uint32_t> by_id_;
   absl::btree_map<std::string, uint32_t> former_;
   std::vector<Slot> slots_;  // by position
-  uint32_t gap_ = 4;     // distance of neighbours after the next relabelling
-  size_t inserted_ = 0;  // since the last one
+  uint32_t gap_ = 4;         // distance of neighbours after the next relabelling
+  size_t inserted_ = 0;      // since the last one
   std::vector<uint32_t> moved_;
   // The latest insertions: a run of sorted ids is laid down side by side, not by halving the room.
   std::array<uint32_t, 8> recent_{kNobody, kNobody, kNobody, kNobody,

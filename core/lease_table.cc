@@ -62,6 +62,7 @@ void LeaseTable::End(uint32_t index, Record& record, LeaseEnd end, int64_t now_n
   expiry_.Erase(index);
   cell.end = end;
   cell.ended_ns = now_ns;
+  cell.answer_recover_ns = 0;
   cell.prev = cell.next = kNoCell;
   if (ended_tail_ != kNoCell) cells_[ended_tail_].next = index;
   ended_tail_ = index;

@@ -19,27 +19,33 @@ namespace credbroker::core {
 
 enum class LeaseEnd : uint8_t { kLive, kReported, kReleased, kExpired, kRevoked };
 
-struct LeaseCell {
+// One cache line: a report touches this and the record, and most of the remembered ones are cold.
+struct alignas(64) LeaseCell {
   LeaseSeq seq;  // kNoLease: free
   Uid uid;
   uint64_t material_version = 0;
-  int64_t granted_ns = 0;
-  int64_t expires_ns = 0;
-  int64_t ended_ns = 0;
-  int64_t answer_recover_ns = 0;  // the answer a duplicate report gets
+  union {
+    int64_t granted_ns = 0;     // live
+    int64_t answer_recover_ns;  // ended: of the answer a duplicate report gets; 0: none
+  };
+  union {
+    int64_t expires_ns = 0;  // live
+    int64_t ended_ns;        // ended
+  };
   Slot slot;
   PrincipalId principal;
   ModelId model;
   uint32_t prev = kNoCell, next = kNoCell;  // live: the credential's list; ended: the queue
-  LeaseEnd end = LeaseEnd::kLive;
-  bool probe = false;
-  bool breaker_probe = false;
-  bool has_request = false;  // a request_id names it
-  bool has_pending_bind = false;
-  bool reported = false;  // a terminal report came, if after its end
-  Advice answer_advice = Advice::kNone;
-  State answer_state = State::kAvailable;
+  LeaseEnd end : 3 = LeaseEnd::kLive;
+  Advice answer_advice : 3 = Advice::kNone;
+  State answer_state : 2 = State::kAvailable;
+  bool probe : 1 = false;
+  bool breaker_probe : 1 = false;
+  bool has_request : 1 = false;  // a request_id names it
+  bool has_pending_bind : 1 = false;
+  bool reported : 1 = false;  // a terminal report came, if after its end
 };
+static_assert(sizeof(LeaseCell) == 64);
 
 class LeaseTable {
  public:

@@ -82,8 +82,7 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
                             absl::Duration ttl, Effects&) {
   RenewReply reply;
   // Numbers start again after a restart: one of before may stand for another lease now.
-  LeaseCell* lease =
-      claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
+  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||
       principal_names.Name(lease->principal) != principal) {
     return reply;
@@ -108,8 +107,7 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
 bool PoolState::Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects) {
   Step(effects);
   // Numbers start again after a restart: one of before may stand for another lease now.
-  LeaseCell* lease =
-      claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
+  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||
       principal_names.Name(lease->principal) != principal) {
     return false;

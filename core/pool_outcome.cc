@@ -194,9 +194,7 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   if (disable) return ApplyDisable(evidence, verdict, marks, effects);
   const bool told = model != kNoModel && !was_blocked;
   EmitHealth(evidence.slot, Why::kReportedFailure,
-             told ? std::optional(record.history[(record.transitions - 1) % kHistoryInMemory])
-                  : std::nullopt,
-             effects);
+             told ? std::optional(record.history.Newest()) : std::nullopt, effects);
   return true;
 }
 

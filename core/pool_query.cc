@@ -49,15 +49,10 @@ std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const 
     view.material_version = record.material->version;
     view.material_expire = record.material->expire_time;
   }
-  for (const Transition& line : record.history) {
-    if (line.number == 0) continue;  // lies in the store only
+  record.history.ForEachNewestFirst([&](const Transition& line) {
     view.history.push_back(
         {line, state_->models.Name(line.model), state_->principal_names.Name(line.actor)});
-  }
-  std::sort(view.history.begin(), view.history.end(),
-            [](const TransitionView& a, const TransitionView& b) {
-              return a.line.number > b.line.number;
-            });
+  });
   return view;
 }
 

@@ -146,8 +146,8 @@ class PoolState {
   bool KeyIsDry(const Request& request) const;
   // Fully open members, busy or not.
   uint32_t OpenOnes(const Request& request, const GroupIndex::Demand& demand) const;
-  // Those the request may probe, tokens aside, the longest unprobed first but for the ones held back
-  // for its model, which come last; until `visit` returns false.
+  // Those the request may probe, tokens aside, the longest unprobed first but for the ones held
+  // back for its model, which come last; until `visit` returns false.
   void ForEachProbe(const Request& request,
                     absl::FunctionRef<bool(Slot, int64_t probed_ns)> visit) const;
   // The reason a provider lets nobody through now; kNone: open. *probe: one may go as its probe.

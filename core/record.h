@@ -16,6 +16,7 @@
 #include "core/availability.h"
 #include "core/breaker.h"
 #include "core/credential.h"
+#include "core/history.h"
 #include "core/ids.h"
 #include "core/material.h"
 #include "core/policy.h"
@@ -23,7 +24,6 @@
 namespace credbroker::core {
 
 inline constexpr uint32_t kNoCell = UINT32_MAX;
-inline constexpr int kHistoryInMemory = 8;
 
 // What the indexes know of a credential (or of a (credential, model)): derived, never stored.
 struct Standing {
@@ -66,8 +66,7 @@ struct Record {
 
   BreakerMember provider_reports, egress_reports;
   Standing standing;
-  std::vector<Transition> history;  // ring of kHistoryInMemory
-  uint64_t transitions = 0;         // number of the newest
+  History history;
 
   ScopeRecords* Find(ModelId model) {
     for (ScopeRecords& scope : scopes) {
