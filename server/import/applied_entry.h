@@ -21,9 +21,9 @@ namespace credbroker::import {
 
 struct AppliedEntry {
   std::string id, source, path;
-  std::string digest;                         // of the file and of who refreshes
-  std::map<std::string, std::string> fields;  // as ParsedCredential::fields
-  std::map<std::string, TokenBook::Hash> secrets;  // by SecretHashes()
+  std::string digest;                                        // of the file and of who refreshes
+  std::map<std::string, std::string> fields;                 // as ParsedCredential::fields
+  std::map<std::string, TokenBook::Hash> secrets;            // by SecretHashes()
   std::vector<std::pair<TokenBook::Hash, absl::Time>> seen;  // refresh tokens it ever brought
   absl::Time applied = absl::UnixEpoch();
   std::optional<absl::Time> retired;  // its file went away

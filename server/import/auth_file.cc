@@ -56,8 +56,8 @@ void ReadProxy(ObjectReader& reader, Document& document) {
   if (text.empty()) return;
   const std::optional<std::string> url = ReadProxyUrl(text);
   if (!url) {
-    return reader.Refuse("proxy_url",
-                         "must be an http, https or socks5 URL with a host, \"direct\" or \"none\"");
+    return reader.Refuse(
+        "proxy_url", "must be an http, https or socks5 URL with a host, \"direct\" or \"none\"");
   }
   document.proxy_url = *url;
   reader.Has("proxy_url", *url);
@@ -118,8 +118,8 @@ void ReadAliases(ObjectReader& reader, ParsedCredential& out) {
     core::ModelAlias alias{.alias = text("alias"), .model = text("model")};
     if (alias.model.empty()) alias.model = text("name");  // as other proxies write it
     if (alias.alias.empty() || alias.model.empty()) return reader.Refuse("model_aliases", kForm);
-    if (alias.alias.size() > 256 || alias.model.size() > 256 ||
-        HasControlCharacters(alias.alias) || HasControlCharacters(alias.model)) {
+    if (alias.alias.size() > 256 || alias.model.size() > 256 || HasControlCharacters(alias.alias) ||
+        HasControlCharacters(alias.model)) {
       return reader.Refuse("model_aliases",
                            "names must have at most 256 bytes and no control characters");
     }
@@ -135,7 +135,8 @@ void ReadLabels(Json& object, ObjectReader& reader, Document& document) {
   const auto at = object.find("labels");
   if (at == object.end() || !at->is_object() || at->size() > 8) return;
   for (const auto& [key, value] : at->items()) {
-    if (!IsPlainName(key) || !value.is_string() || value.get_ref<const std::string&>().size() > 64 ||
+    if (!IsPlainName(key) || !value.is_string() ||
+        value.get_ref<const std::string&>().size() > 64 ||
         HasControlCharacters(value.get_ref<const std::string&>())) {
       return;
     }
@@ -232,8 +233,9 @@ bool ReadType(ObjectReader& reader, const ParseOptions& options, Document& docum
   if (!IsPlainName(document.provider)) {
     reader.Refuse("type", "must be a provider: 1 to 64 characters of [a-z0-9._-]");
   } else if (document.provider == "service_account") {
-    reader.Refuse("type", "is a bare service account; wrap it as {\"type\": \"vertex\", "
-                          "\"service_account\": {...}}");
+    reader.Refuse("type",
+                  "is a bare service account; wrap it as {\"type\": \"vertex\", "
+                  "\"service_account\": {...}}");
   }
   return true;
 }

@@ -23,8 +23,8 @@ struct ParsedCredential {
   std::shared_ptr<core::SecretMaterial> secret;  // never null; may hold nothing
   bool has_secret = false;  // what upstream calls of its kind need; an export has none
   bool disabled = false;    // at creation
-  // What the file says, field by field: path as in the API -> JSON text, or "#" and a hash of a long
-  // one. Only fields the file has. Base of the three-way merge.
+  // What the file says, field by field: path as in the API -> JSON text, or "#" and a hash of a
+  // long one. Only fields the file has. Base of the three-way merge.
   std::map<std::string, std::string> fields;
   std::vector<std::string> notes;  // for people: what was accepted and yet not used
 };
@@ -58,8 +58,8 @@ struct ParseOptions {
 
 ParsedFile ParseAuthFile(absl::string_view bytes, const ParseOptions& options);
 
-// Puts the field `name` (a key of ParsedCredential::fields) of `from` into `to`; a field that `from`
-// has not gets its default.
+// Puts the field `name` (a key of ParsedCredential::fields) of `from` into `to`; a field that
+// `from` has not gets its default.
 void TakeField(absl::string_view name, const core::Document& from, core::Document& to);
 
 // Whether all is equal but id, revision and create_time.

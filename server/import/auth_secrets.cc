@@ -56,11 +56,10 @@ void ReadTokenObject(Json& object, ObjectReader& reader, ParsedCredential& out) 
   core::SecretMaterial& secret = *out.secret;
   std::map<std::string, std::string> unused;
   ObjectReader inner(token, unused);
-  const std::pair<const char*, core::Secret*> parts[] = {
-      {"access_token", &secret.access_token},
-      {"refresh_token", &secret.refresh_token},
-      {"id_token", &secret.id_token},
-      {"client_secret", &secret.client_secret}};
+  const std::pair<const char*, core::Secret*> parts[] = {{"access_token", &secret.access_token},
+                                                         {"refresh_token", &secret.refresh_token},
+                                                         {"id_token", &secret.id_token},
+                                                         {"client_secret", &secret.client_secret}};
   for (const auto& [key, member] : parts) {
     core::Secret value;
     inner.SecretText({key}, value);
@@ -112,7 +111,8 @@ void ReadServiceAccount(Json& object, ObjectReader& reader, ParsedCredential& ou
   WipeJson(*account);
 }
 
-// The claims of an OpenAI id token name plan and account. They are not verified: they only describe.
+// The claims of an OpenAI id token name plan and account. They are not verified: they only
+// describe.
 void ReadPlan(Json& object, const core::Secret& id_token) {
   const std::vector<absl::string_view> parts = absl::StrSplit(id_token.reveal(), '.');
   std::string payload;

@@ -9,9 +9,9 @@
 
 namespace credbroker::import {
 
-// Moves every secret of `object` into `out`: those of the table in AUTH_FILES under their names, and
-// strings whose key says that they are one into SecretMaterial::extra ("tokens.session_token"), so
-// that no unknown key carries a secret out on export.
+// Moves every secret of `object` into `out`: those of the table in AUTH_FILES under their names,
+// and strings whose key says that they are one into SecretMaterial::extra ("tokens.session_token"),
+// so that no unknown key carries a secret out on export.
 void ReadSecrets(Json& object, ObjectReader& reader, ParsedCredential& out);
 
 // Kind of a credential of `provider` that brings no secret.

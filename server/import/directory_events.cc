@@ -23,7 +23,8 @@ constexpr uint32_t kEvents = IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE 
 }  // namespace
 
 DirectoryWatch::DirectoryWatch()
-    : inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+    : inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+      wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
 DirectoryWatch::~DirectoryWatch() {
   if (inotify_ >= 0) close(inotify_);
@@ -53,8 +54,8 @@ bool DirectoryWatch::Follow(const std::string& root, const std::vector<std::stri
 DirectoryEvents DirectoryWatch::Wait(absl::Duration patience) {
   pollfd waits[2] = {{.fd = inotify_, .events = POLLIN, .revents = 0},
                      {.fd = wake_, .events = POLLIN, .revents = 0}};
-  const absl::Duration whole = absl::Ceil(std::max(patience, absl::ZeroDuration()),
-                                          absl::Milliseconds(1));
+  const absl::Duration whole =
+      absl::Ceil(std::max(patience, absl::ZeroDuration()), absl::Milliseconds(1));
   const int64_t ms = std::min<int64_t>(absl::ToInt64Milliseconds(whole), 3'600'000);
   poll(waits, 2, static_cast<int>(ms));
   uint64_t woken = 0;
@@ -80,15 +81,15 @@ void DirectoryWatch::Read(DirectoryEvents& events) {
       }
       const auto directory = names_.find(event.wd);
       if ((event.mask & IN_IGNORED) != 0 || directory == names_.end()) continue;
-      const bool lists = (event.mask & (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF |
-                                        IN_ISDIR)) != 0;
+      const bool lists =
+          (event.mask & (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ISDIR)) !=
+          0;
       // Names with two dots are how mounted secrets swap all files at once.
       if (lists || name.starts_with("..")) {
         events.structure = true;
       } else if (!name.empty() && name[0] != '.') {
-        events.touched.insert(directory->second.empty()
-                                  ? name
-                                  : absl::StrCat(directory->second, "/", name));
+        events.touched.insert(
+            directory->second.empty() ? name : absl::StrCat(directory->second, "/", name));
       }
     }
   }

@@ -109,11 +109,11 @@ bool SameDocument(const Document& a, const Document& b) {
 
 bool IsAttributeKey(absl::string_view key) {
   static constexpr const char* kKeys[] = {
-      "account_id",      "account_uuid", "api_version",   "auth_method",     "client_id",
-      "device_id",       "endpoint",     "location",      "organization_id", "organization_uuid",
-      "plan_type",       "profile_arn",  "project_id",    "region",          "resource_url",
-      "scope",           "sub",          "subscription_id", "tenant_id",     "token_endpoint",
-      "token_type",      "token_uri",    "token_url",     "username",        "workspace_id"};
+      "account_id", "account_uuid", "api_version",     "auth_method",     "client_id",
+      "device_id",  "endpoint",     "location",        "organization_id", "organization_uuid",
+      "plan_type",  "profile_arn",  "project_id",      "region",          "resource_url",
+      "scope",      "sub",          "subscription_id", "tenant_id",       "token_endpoint",
+      "token_type", "token_uri",    "token_url",       "username",        "workspace_id"};
   return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
 }
 

@@ -15,8 +15,7 @@ namespace credbroker::import {
 class EngineFleet final : public Fleet {
  public:
   // `engine` outlives it. `salt`: the id of the store.
-  EngineFleet(engine::Engine& engine, std::string salt)
-      : engine_(engine), salt_(std::move(salt)) {}
+  EngineFleet(engine::Engine& engine, std::string salt) : engine_(engine), salt_(std::move(salt)) {}
 
   absl::Time Now() const override { return engine_.Now(); }
   std::string salt() const override { return salt_; }

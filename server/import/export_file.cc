@@ -57,8 +57,8 @@ void PutAttributes(Json& out, const Document& document) {
   const Json attributes = Stored(document.attributes_json);
   const auto token = out.find("token");
   for (const auto& [key, value] : attributes.items()) {
-    const bool inside = token != out.end() && token->is_object() && token->contains(key) &&
-                        (*token)[key] == value;
+    const bool inside =
+        token != out.end() && token->is_object() && token->contains(key) && (*token)[key] == value;
     if (!inside) out[key] = value;
   }
 }

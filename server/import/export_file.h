@@ -15,9 +15,9 @@ struct ExportedFile {
   std::string json;           // one JSON object, UTF-8, indented by two spaces
 };
 
-// Keys as AUTH_FILES spells them (kebab-case spellings come back as snake_case), unknown keys as they
-// were, fields at their default left out. `disabled` tells the operator's intent now. Importing the
-// result gives the same document.
+// Keys as AUTH_FILES spells them (kebab-case spellings come back as snake_case), unknown keys as
+// they were, fields at their default left out. `disabled` tells the operator's intent now.
+// Importing the result gives the same document.
 ExportedFile ExportCredential(const core::Document& document, const core::Intent& intent);
 
 }  // namespace credbroker::import

@@ -105,16 +105,14 @@ bool IsNoTime(const Json& value) {
   if (value.is_null()) return true;
   if (value.is_number()) return value.get<double>() == 0;
   if (!value.is_string()) return false;
-  const absl::string_view text =
-      absl::StripAsciiWhitespace(value.get_ref<const std::string&>());
+  const absl::string_view text = absl::StripAsciiWhitespace(value.get_ref<const std::string&>());
   return text.empty() || text == "0" || absl::StartsWith(text, "0001-01-01");
 }
 
 std::optional<absl::Time> ReadTime(const Json& value) {
   if (value.is_number()) return FromUnix(value.get<double>());
   if (!value.is_string()) return std::nullopt;
-  const absl::string_view text =
-      absl::StripAsciiWhitespace(value.get_ref<const std::string&>());
+  const absl::string_view text = absl::StripAsciiWhitespace(value.get_ref<const std::string&>());
   if (text.empty() || text.size() > 64) return std::nullopt;
   // A bare number; "1e9", "inf" and "0x10" are not one.
   if (text.find_first_not_of("0123456789.") == absl::string_view::npos) {
@@ -144,9 +142,7 @@ std::optional<std::string> ReadProxyUrl(absl::string_view text) {
   return std::nullopt;
 }
 
-bool IsHttpUrl(absl::string_view text) {
-  return IsUrl(text, "http://") || IsUrl(text, "https://");
-}
+bool IsHttpUrl(absl::string_view text) { return IsUrl(text, "http://") || IsUrl(text, "https://"); }
 
 bool HasUserInfo(absl::string_view url) {
   const size_t begin = url.find("://");

@@ -1,5 +1,5 @@
-// How single values of credential files are read: the lenient forms AUTH_FILES allows, and no other.
-// Every function returns an empty optional for a value it does not accept.
+// How single values of credential files are read: the lenient forms AUTH_FILES allows, and no
+// other. Every function returns an empty optional for a value it does not accept.
 //
 // Pure functions; thread-safe.
 #ifndef CREDBROKER_SERVER_IMPORT_FIELD_VALUES_H_

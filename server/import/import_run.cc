@@ -269,12 +269,13 @@ void ImportRun::Done(PlannedRow& row, const absl::Status& status) {
 }
 
 ImportReport ImportRun::TakeReport(size_t max_results) {
-  std::stable_sort(report_.results.begin(), report_.results.end(),
-                   [](const EntryResult& a, const EntryResult& b) {
-                     const bool a_good = a.action != Action::kRejected;
-                     const bool b_good = b.action != Action::kRejected;
-                     return std::tie(a_good, a.path, a.index) < std::tie(b_good, b.path, b.index);
-                   });
+  std::sort(report_.results.begin(), report_.results.end(),
+            [](const EntryResult& a, const EntryResult& b) {
+              const bool a_good = a.action != Action::kRejected;
+              const bool b_good = b.action != Action::kRejected;
+              return std::tie(a_good, a.path, a.index, a.credential_id) <
+                     std::tie(b_good, b.path, b.index, b.credential_id);
+            });
   if (report_.results.size() > max_results) {
     report_.results.resize(max_results);
     report_.results_truncated = true;

@@ -46,17 +46,25 @@ struct SourceFile {
   std::string content;
 };
 
-enum class Action : uint8_t { kCreated, kUpdated, kUnchanged, kSkipped, kRejected, kRevived, kRetired };
+enum class Action : uint8_t {
+  kCreated,
+  kUpdated,
+  kUnchanged,
+  kSkipped,
+  kRejected,
+  kRevived,
+  kRetired
+};
 inline constexpr int kActionCount = 7;
 
 enum class Reason : uint8_t {
   kNone,
-  kInvalidFile,         // the file or entry is not what AUTH_FILES describes
-  kRefreshTokenSpent,   // its refresh token was already exchanged
-  kRefreshTokenOwned,   // its refresh token belongs to another credential here
-  kCredentialExists,    // mode is kFail and the id exists
-  kRefused,             // the engine refused the row, see message
-  kLimitReached,        // a limit on sizes or counts
+  kInvalidFile,        // the file or entry is not what AUTH_FILES describes
+  kRefreshTokenSpent,  // its refresh token was already exchanged
+  kRefreshTokenOwned,  // its refresh token belongs to another credential here
+  kCredentialExists,   // mode is kFail and the id exists
+  kRefused,            // the engine refused the row, see message
+  kLimitReached,       // a limit on sizes or counts
 };
 inline constexpr int kReasonCount = 7;
 
@@ -70,18 +78,18 @@ struct EntryResult {
   std::string credential_id;  // empty if the file could not be read that far
   Action action = Action::kUnchanged;
   Reason reason = Reason::kNone;
-  std::string message;  // for people; never a secret
+  std::string message;                      // for people; never a secret
   std::vector<std::string> changed_fields;  // kUpdated: the fields taken; "secret" for a new secret
 };
 
 struct ImportReport {
   std::vector<EntryResult> results;  // rejected ones first, then by path; at most max_results
   bool results_truncated = false;
-  int64_t files = 0;                      // looked at
-  int64_t counts[kActionCount] = {};      // entries by Action
-  std::vector<std::string> warnings;      // for people: who owns the tokens now, removals held back
-  bool removals_held_back = false;        // too much of the source is missing: nothing was retired
-  std::string batch_id;                   // names the import for the audit; empty for a dry run
+  int64_t files = 0;                  // looked at
+  int64_t counts[kActionCount] = {};  // entries by Action
+  std::vector<std::string> warnings;  // for people: who owns the tokens now, removals held back
+  bool removals_held_back = false;    // too much of the source is missing: nothing was retired
+  std::string batch_id;               // names the import for the audit; empty for a dry run
   int64_t count(Action action) const { return counts[static_cast<size_t>(action)]; }
 };
 

@@ -31,8 +31,7 @@ class Importer::State {
   TokenBook book;  // synchronised itself
   engine::Mutex run_mutex;
   bool loaded ABSL_GUARDED_BY(run_mutex) = false;
-  absl::flat_hash_map<std::string, std::unique_ptr<SourceState>> sources
-      ABSL_GUARDED_BY(run_mutex);
+  absl::flat_hash_map<std::string, std::unique_ptr<SourceState>> sources ABSL_GUARDED_BY(run_mutex);
 };
 
 absl::Status Importer::State::LoadOwners() {
@@ -100,8 +99,7 @@ absl::StatusOr<ImportReport> Importer::Import(const ImportJob& job, std::vector<
   }
   auto source = state.Load(job.source.name);
   if (!source.ok()) return source.status();
-  ImportRun run({.source = job.source, .actor = job.actor, .by_hand = true,
-                 .dry_run = job.dry_run},
+  ImportRun run({.source = job.source, .actor = job.actor, .by_hand = true, .dry_run = job.dry_run},
                 state.options.batch_rows, state.fleet, state.book, **source);
   if (absl::Status status = run.AddFiles(std::move(files)); !status.ok()) return status;
   ImportReport report = run.TakeReport(static_cast<size_t>(job.max_results));

@@ -25,10 +25,10 @@ namespace credbroker::import {
 // back (kRevived), as the caller asks for it. Nothing is ever retired by it.
 struct ImportJob {
   SourceOptions source;
-  bool dry_run = false;     // the report is the plan; nothing changes
-  int max_results = 1000;   // in the report, 1..100,000
-  std::string actor;        // principal, for the audit; never empty
-  std::string comment;      // for the audit
+  bool dry_run = false;    // the report is the plan; nothing changes
+  int max_results = 1000;  // in the report, 1..100,000
+  std::string actor;       // principal, for the audit; never empty
+  std::string comment;     // for the audit
 };
 
 // A scan of a watched source.
@@ -36,8 +36,8 @@ struct Scan {
   SourceOptions source;
   std::string actor = "import";
   std::vector<SourceFile> files;  // new or changed, or all
-  // Set for full scans only: everything that exists, `files` or not. What was applied once and is in
-  // none of them is retired.
+  // Set for full scans only: everything that exists, `files` or not. What was applied once and is
+  // in none of them is retired.
   bool complete = false;
   std::vector<std::string> present;
   struct Failure {
@@ -78,8 +78,9 @@ class Importer {
   std::unique_ptr<State> state_;
 };
 
-// Whether `path` may name a file of a source: 1 to 240 bytes of UTF-8 without control characters, no
-// empty, "." or ".." part, no part that begins with a dot, no backslash, no leading or trailing "/".
+// Whether `path` may name a file of a source: 1 to 240 bytes of UTF-8 without control characters,
+// no empty, "." or ".." part, no part that begins with a dot, no backslash, no leading or trailing
+// "/".
 absl::Status CheckRelativePath(absl::string_view path);
 
 }  // namespace credbroker::import

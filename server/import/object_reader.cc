@@ -54,8 +54,7 @@ std::optional<Json> ObjectReader::TakeFirst(std::initializer_list<const char*> k
   std::optional<Json> first;
   for (const char* key : keys) {
     std::optional<Json> value = Take(key);
-    const bool empty =
-        value && value->is_string() && value->get_ref<const std::string&>().empty();
+    const bool empty = value && value->is_string() && value->get_ref<const std::string&>().empty();
     if (!first && value && !empty) first = std::move(value);
     if (value) WipeJson(*value);
   }
@@ -143,7 +142,8 @@ void ObjectReader::SecretText(std::initializer_list<const char*> keys, core::Sec
   } else {
     std::string& text = value->get_ref<std::string&>();
     if (HasControlCharacters(text)) {
-      Refuse(field, "must not contain control characters or line breaks; paste it again as one line");
+      Refuse(field,
+             "must not contain control characters or line breaks; paste it again as one line");
     } else if (text.size() > kMaxSecretBytes) {
       Refuse(field, "is longer than 256 KiB");
     } else {

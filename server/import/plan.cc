@@ -118,9 +118,8 @@ absl::StatusOr<std::vector<PlannedRow>> Planner::PlanFile(const SourceFile& file
     rows.push_back(NewRow(whole, Action::kUnchanged));
     return rows;
   }
-  ParsedFile parsed =
-      ParseAuthFile(file.content, {.provider = options_.source.provider,
-                                   .key_per_line = options_.source.key_per_line});
+  ParsedFile parsed = ParseAuthFile(file.content, {.provider = options_.source.provider,
+                                                   .key_per_line = options_.source.key_per_line});
   if (parsed.rejection) {
     whole.id.clear();
     rows.push_back(NewRow(whole, Action::kRejected));
@@ -134,8 +133,13 @@ absl::StatusOr<std::vector<PlannedRow>> Planner::PlanFile(const SourceFile& file
   absl::flat_hash_set<std::string> ids;
   released_.clear();
   for (ParsedEntry& each : parsed.entries) {
-    Entry entry{.id = absl::StrCat(base, each.id_suffix), .path = file.path, .digest = digest,
-                .index = each.index, .parsed = nullptr, .secrets = {}, .applied = nullptr};
+    Entry entry{.id = absl::StrCat(base, each.id_suffix),
+                .path = file.path,
+                .digest = digest,
+                .index = each.index,
+                .parsed = nullptr,
+                .secrets = {},
+                .applied = nullptr};
     if (each.credential) {
       entry.parsed = &*each.credential;
       entry.secrets = SecretHashes(*entry.parsed->secret, book_);
@@ -199,8 +203,8 @@ bool Planner::CheckToken(const Entry& entry, PlannedRow& row) {
 
 absl::StatusOr<PlannedRow> Planner::PlanEntry(Entry& entry) {
   const std::optional<Fleet::Present> present = fleet_.Find(entry.id);
-  const bool same = entry.applied != nullptr && !entry.applied->retired &&
-                    entry.applied->digest == entry.digest;
+  const bool same =
+      entry.applied != nullptr && !entry.applied->retired && entry.applied->digest == entry.digest;
   if (same && (present || !options_.by_hand)) {
     PlannedRow row = NewRow(entry, Action::kUnchanged);
     if (!present) row.result.message = "was deleted here; the file has not changed since";
@@ -250,8 +254,8 @@ absl::StatusOr<PlannedRow> Planner::PlanAbsent(Entry& entry) {
     if (!bytes.ok()) return bytes.status();
     std::optional<AppliedEntry> before = *bytes ? DecodeApplied(**bytes) : std::nullopt;
     // A dry run retires nothing, so the record may still say that the file is there.
-    if (before && (options_.dry_run ||
-                   (before->retired && now - *before->retired < kRetiredRetention))) {
+    if (before &&
+        (options_.dry_run || (before->retired && now - *before->retired < kRetiredRetention))) {
       return PlanRevival(entry, *before);
     }
   }
@@ -289,13 +293,17 @@ PlannedRow Planner::PlanCreation(Entry& entry, Action action) {
     }
   }
   std::sort(document->labels.begin(), document->labels.end());
-  core::Edit edit{.op = core::Edit::Op::kCreate, .why = core::Why::kCreated, .id = entry.id,
+  core::Edit edit{.op = core::Edit::Op::kCreate,
+                  .why = core::Why::kCreated,
+                  .id = entry.id,
                   .actor = options_.actor};
   edit.document = std::move(document);
   edit.secret = entry.parsed->secret;
   if (entry.parsed->disabled) {
-    edit.intent = core::Intent{.enabled = false, .actor = options_.actor,
-                               .reason = "its file says disabled", .since = now,
+    edit.intent = core::Intent{.enabled = false,
+                               .actor = options_.actor,
+                               .reason = "its file says disabled",
+                               .since = now,
                                .until = std::nullopt};
   }
   row.edit = std::move(edit);
@@ -321,7 +329,9 @@ PlannedRow Planner::PlanRemoval(const AppliedEntry& applied) {
   if (applied.retired || present->document->source_path != applied.path) return row;
   row.result.action = Action::kRetired;
   row.result.message = "its file is gone; back within 24 hours it keeps its state";
-  core::Edit edit{.op = core::Edit::Op::kDelete, .why = core::Why::kDeleted, .id = applied.id,
+  core::Edit edit{.op = core::Edit::Op::kDelete,
+                  .why = core::Why::kDeleted,
+                  .id = applied.id,
                   .actor = options_.actor};
   edit.expect_uid = present->uid;
   row.edit = std::move(edit);

@@ -52,8 +52,7 @@ class Planner {
   };
 
   // All outlive the planner. `retired` may change between calls.
-  Planner(Options options, const Fleet& fleet, const TokenBook& book,
-          const RetiredLogins& retired);
+  Planner(Options options, const Fleet& fleet, const TokenBook& book, const RetiredLogins& retired);
 
   // One row per entry of the file; entries that went out of it are retired unless by_hand.
   // An error is one of the fleet's.

@@ -150,8 +150,9 @@ std::shared_ptr<SecretMaterial> Planner::ChooseSecrets(
     chosen->expire_time = from.expire_time;
   }
   if (ignored) {
-    note = "tokens in the file are ignored: this broker refreshes the login, and the refresh token "
-           "is not a new one";
+    note =
+        "tokens in the file are ignored: this broker refreshes the login, and the refresh token "
+        "is not a new one";
   }
   return any ? chosen : nullptr;
 }
@@ -207,7 +208,8 @@ absl::StatusOr<PlannedRow> Planner::PlanUpdate(Entry& entry, const Fleet::Presen
     if (edited) document->extra_json = entry.parsed->document.extra_json;
     core::Edit edit{.op = core::Edit::Op::kUpdate,
                     .why = secret != nullptr ? core::Why::kSecretReplaced : core::Why::kUpdated,
-                    .id = entry.id, .actor = options_.actor};
+                    .id = entry.id,
+                    .actor = options_.actor};
     edit.expect_uid = present.uid;
     edit.expect_revision = old.revision;
     if (edited) edit.document = std::move(document);
@@ -250,9 +252,10 @@ absl::StatusOr<PlannedRow> Planner::PlanRevival(Entry& entry, const AppliedEntry
   document->external_refresh = options_.source.refresh_owner == RefreshOwner::kExternal;
 
   std::string note;
-  std::shared_ptr<SecretMaterial> changes =
-      ChooseSecrets(merged, before.secrets, &before, note);
-  core::Edit edit{.op = core::Edit::Op::kCreate, .why = core::Why::kRevived, .id = entry.id,
+  std::shared_ptr<SecretMaterial> changes = ChooseSecrets(merged, before.secrets, &before, note);
+  core::Edit edit{.op = core::Edit::Op::kCreate,
+                  .why = core::Why::kRevived,
+                  .id = entry.id,
                   .actor = options_.actor};
   if (was.secret != nullptr) {
     edit.secret = Merge(*was.secret, changes.get());

@@ -15,8 +15,12 @@ bool IsUtf8(absl::string_view text) {
   };
   while (i < text.size()) {
     const unsigned lead = byte(i);
-    const int more = lead < 0x80 ? 0 : lead < 0xC2 ? -1 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2
-                     : lead < 0xF5 ? 3 : -1;
+    const int more = lead < 0x80   ? 0
+                     : lead < 0xC2 ? -1
+                     : lead < 0xE0 ? 1
+                     : lead < 0xF0 ? 2
+                     : lead < 0xF5 ? 3
+                                   : -1;
     if (more < 0) return false;
     for (int k = 1; k <= more; ++k) {
       if ((byte(i + static_cast<size_t>(k)) & 0xC0) != 0x80) return false;

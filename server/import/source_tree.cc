@@ -117,8 +117,8 @@ absl::StatusOr<Tree> ListTree(const std::string& root, bool key_lists) {
   if (tree.root.empty() || stat(tree.root.c_str(), &st) != 0) return Errno(root, errno);
   if (S_ISREG(st.st_mode)) {
     tree.single_file = true;
-    tree.files.push_back({.path = tree.root.substr(tree.root.rfind('/') + 1),
-                          .signature = Signature(st)});
+    tree.files.push_back(
+        {.path = tree.root.substr(tree.root.rfind('/') + 1), .signature = Signature(st)});
     return tree;
   }
   if (!S_ISDIR(st.st_mode)) return absl::UnavailableError(absl::StrCat(root, ": is no directory"));

@@ -1,6 +1,6 @@
 // Lists and reads the files of a source. Nothing below the root is ever written, and no link leads
-// out of it: directories behind links are not entered, a link to a file counts only while its target
-// is inside the root (as in mounted Kubernetes secrets).
+// out of it: directories behind links are not entered, a link to a file counts only while its
+// target is inside the root (as in mounted Kubernetes secrets).
 //
 // Pure functions over the file system; thread-safe.
 #ifndef CREDBROKER_SERVER_IMPORT_SOURCE_TREE_H_
@@ -22,11 +22,11 @@ struct TreeFile {
 };
 
 struct Tree {
-  std::string root;                     // without links
-  bool single_file = false;             // the source is a file, not a directory
-  std::vector<TreeFile> files;          // by path
-  std::vector<std::string> directories; // below the root; "" is the root
-  std::vector<std::string> unreadable;  // directories that could not be listed
+  std::string root;                      // without links
+  bool single_file = false;              // the source is a file, not a directory
+  std::vector<TreeFile> files;           // by path
+  std::vector<std::string> directories;  // below the root; "" is the root
+  std::vector<std::string> unreadable;   // directories that could not be listed
 };
 
 // Whether a file of that name is looked at: no dot file, no .cds file; *.json, or any name where
@@ -40,8 +40,8 @@ struct FileText {
   uint64_t signature = 0;
   std::string content;
 };
-// NOT_FOUND: it is gone, or leads out of the root. RESOURCE_EXHAUSTED: larger than a source file may
-// be. UNAVAILABLE: cannot be read.
+// NOT_FOUND: it is gone, or leads out of the root. RESOURCE_EXHAUSTED: larger than a source file
+// may be. UNAVAILABLE: cannot be read.
 absl::StatusOr<FileText> ReadTreeFile(const Tree& tree, const std::string& path);
 
 }  // namespace credbroker::import

@@ -106,8 +106,8 @@ class SourceWatcher::Thread {
   absl::flat_hash_map<size_t, uint64_t> applied_;
   std::map<std::string, Pending> pending_;
   std::set<std::string> dirty_;
-  bool list_ = true;          // a full scan is due
-  bool incomplete_ = false;   // not every directory can be followed
+  bool list_ = true;         // a full scan is due
+  bool incomplete_ = false;  // not every directory can be followed
   bool held_back_ = false;
   absl::Time quiet_, latest_ = absl::InfiniteFuture();  // when changes are looked at
   absl::Time next_scan_ = absl::InfinitePast();
@@ -289,11 +289,12 @@ void SourceWatcher::Thread::Publish(const absl::Status& status, bool full) {
   if (!status.ok()) {
     status_.error = std::string(status.message());
   } else if (!tree_.unreadable.empty()) {
-    status_.error = absl::StrCat(tree_.unreadable.size(), " directories cannot be read, first: ",
-                                 tree_.unreadable.front());
+    status_.error = absl::StrCat(tree_.unreadable.size(),
+                                 " directories cannot be read, first: ", tree_.unreadable.front());
   } else if (incomplete_) {
-    status_.error = "not every directory can be followed (fs.inotify.max_user_watches); changes "
-                    "are seen at the next full scan";
+    status_.error =
+        "not every directory can be followed (fs.inotify.max_user_watches); changes "
+        "are seen at the next full scan";
   } else {
     status_.error.clear();
   }

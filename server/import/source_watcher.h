@@ -36,10 +36,10 @@ struct WatchOptions {
 };
 
 struct WatchStatus {
-  uint64_t scans = 0;      // full ones that ended
-  uint64_t updates = 0;    // looks at single files
-  uint64_t overflows = 0;  // of the kernel's queue; each makes a full scan
-  size_t files = 0;        // there at the last full scan
+  uint64_t scans = 0;                // full ones that ended
+  uint64_t updates = 0;              // looks at single files
+  uint64_t overflows = 0;            // of the kernel's queue; each makes a full scan
+  size_t files = 0;                  // there at the last full scan
   std::vector<std::string> pending;  // half-written files, at most 16 named
   std::string error;                 // why the last scan failed or is incomplete; empty: fine
   bool removals_held_back = false;   // too much is missing: nothing is retired

@@ -54,8 +54,7 @@ bool TokenBook::Spent(Hash token, absl::Time now) const {
 
 void TokenBook::Expire(absl::Time now) {
   MutexLock lock(mutex_);
-  absl::erase_if(spent_,
-                 [&](const auto& spent) { return now - spent.second > kSpentRetention; });
+  absl::erase_if(spent_, [&](const auto& spent) { return now - spent.second > kSpentRetention; });
 }
 
 size_t TokenBook::size() const {

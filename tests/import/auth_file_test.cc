@@ -85,7 +85,7 @@ TEST_P(GoodFile, IsReadAsTheTableSays) {
 
 // A codex id_token with the claims {"https://api.openai.com/auth":{"chatgpt_plan_type":"pro",
 // "chatgpt_account_id":"acc"}}.
-#define CODEX_ID                                                                            \
+#define CODEX_ID                                                                           \
   "h.eyJodHRwczovL2FwaS5vcGVuYWkuY29tL2F1dGgiOnsiY2hhdGdwdF9wbGFuX3R5cGUiOiJwcm8iLCJjaGF0" \
   "Z3B0X2FjY291bnRfaWQiOiJhY2MifX0.s"
 #define KEY(rest) "{\"type\":\"foo\",\"api_key\":\"k\"" rest "}"
@@ -103,8 +103,10 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"ClaudeSetupToken", R"({"type":"claude","access_token":"a"})",
             R"({"kind":"oauth","access":"a","refresh":""})"},
         Row{"ClaudeKey", R"({"type":"claude","api_key":"a"})", R"({"kind":"api_key","key":"a"})"},
-        Row{"Codex", R"({"type":"codex","access_token":"a","refresh_token":"r","id_token":")" CODEX_ID
-            R"("})", R"({"attributes":{"plan_type":"pro","account_id":"acc"}})"},
+        Row{"Codex",
+            R"({"type":"codex","access_token":"a","refresh_token":"r","id_token":")" CODEX_ID
+            R"("})",
+            R"({"attributes":{"plan_type":"pro","account_id":"acc"}})"},
         Row{"CodexWithAccount", R"({"type":"codex","access_token":"a","account_id":"mine",
             "id_token":")" CODEX_ID R"("})",
             R"({"attributes":{"plan_type":"pro","account_id":"mine"}})"},
@@ -134,7 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"Qwen", R"({"type":"qwen","access_token":"a","refresh_token":"r","resource_url":"u"})",
             R"({"attributes":{"resource_url":"u"}})"},
         Row{"IFlow", R"({"type":"iflow","api_key":"k","access_token":"a","refresh_token":"r",
-            "cookie":"c"})", R"({"kind":"oauth","key":"k","cookie":"c"})"},
+            "cookie":"c"})",
+            R"({"kind":"oauth","key":"k","cookie":"c"})"},
         Row{"Kiro", R"({"type":"kiro","accessToken":"a","refreshToken":"r","clientSecret":"s",
             "clientId":"c","profileArn":"p","authMethod":"m","expiresAt":"2030-01-01 00:00"})",
             R"({"access":"a","refresh":"r","client_secret":"s","expires":1893456000000,
@@ -171,10 +174,12 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"ProxyV6", KEY(R"(,"proxy-url":"http://[::1]:80")"), R"({"proxy":"http://[::1]:80"})"},
         Row{"ProxyDirect", KEY(R"(,"proxy_url":"Direct")"), R"({"proxy":""})"},
         Row{"ProxyNone", KEY(R"(,"proxy_url":"none")"), R"({"proxy":""})"},
-        Row{"SnakeWins", KEY(R"(,"request-retry":1,"request_retry":2)"), R"({"retry":2,"extra":{}})"},
+        Row{"SnakeWins", KEY(R"(,"request-retry":1,"request_retry":2)"),
+            R"({"retry":2,"extra":{}})"},
         Row{"Headers", KEY(R"(,"headers":{"X-A":"b"})"), R"({"headers":[["X-A","b"]]})"},
         Row{"Excluded", KEY(R"(,"excluded-models":["a*","","a*"])"), R"({"excluded":["a*"]})"},
-        Row{"Aliases", KEY(R"(,"model-aliases":[{"alias":"a","model":"m"},{"alias":"b","name":"n"}])"),
+        Row{"Aliases",
+            KEY(R"(,"model-aliases":[{"alias":"a","model":"m"},{"alias":"b","name":"n"}])"),
             R"({"aliases":{"a":"m","b":"n"}})"},
         Row{"CoolingOff", KEY(R"(,"disable-cooling":"true")"), R"({"cooling":false})"},
         Row{"Caps", KEY(R"(,"max_in_flight":0,"max_in_flight_per_model":"3")"),
@@ -182,7 +187,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"Interval", KEY(R"(,"refresh_interval_seconds":60)"), R"({"interval":60})"},
         Row{"Unknown", KEY(R"(,"weird":{"a":[1]},"models":[{"name":"x"}])"),
             R"({"extra":{"weird":{"a":[1]},"models":[{"name":"x"}]},"models":[]})"},
-        Row{"HiddenSecrets", KEY(R"(,"session_token":"t","deep":{"list":[{"password":"p","a":1}]})"),
+        Row{"HiddenSecrets",
+            KEY(R"(,"session_token":"t","deep":{"list":[{"password":"p","a":1}]})"),
             R"({"hidden":{"session_token":"t","deep.list.0.password":"p"},
             "extra":{"deep":{"list":[{"a":1}]}}})"},
         Row{"Seconds", EXPIRES("1700000000"), R"({"expires":1700000000000})"},
@@ -217,7 +223,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"TwiceDeep", KEY(",\"x\":{\"y\":1,\"y\":2}"), "\"y\" is there twice"},
         Row{"NotUtf8", "{\"type\":\"\xff\xfe\"}", "UTF-8"},
         Row{"TypeForm", R"({"type":"a b"})", "type: "},
-        Row{"BareServiceAccount", R"({"type":"service_account","private_key":"CANARY"})", "wrap it"},
+        Row{"BareServiceAccount", R"({"type":"service_account","private_key":"CANARY"})",
+            "wrap it"},
         Row{"EmailForm", KEY(",\"email\":1"), "email: must be a string"},
         Row{"LabelControl", KEY(",\"label\":\"a\\u0000\""), "label: must not contain"},
         Row{"DisabledForm", KEY(",\"disabled\":\"maybe\""), "disabled: must be true"},
@@ -228,7 +235,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"PriorityList", KEY(",\"priority\":[]"), "priority: must be a number"},
         Row{"WeightOver", KEY(",\"weight\":1000001"), "weight: must be between"},
         Row{"WeightHuge", KEY(",\"weight\":99999999999999999999"), "weight: must be between"},
-        Row{"WeightHugeText", KEY(",\"weight\":\"99999999999999999999\""), "weight: must be between"},
+        Row{"WeightHugeText", KEY(",\"weight\":\"99999999999999999999\""),
+            "weight: must be between"},
         Row{"WeightFraction", KEY(",\"weight\":1.5"), "weight: must be an integer"},
         Row{"WeightText", KEY(",\"weight\":\"x\""), "weight: must be an integer"},
         Row{"WeightBool", KEY(",\"weight\":true"), "weight: must be an integer"},
@@ -238,7 +246,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"ProxyBlank", KEY(",\"proxy_url\":\"http://a b\""), "proxy_url: must be"},
         Row{"BaseUrl", KEY(",\"base_url\":\"file:///etc\""), "base_url: must be"},
         Row{"HeadersForm", KEY(",\"headers\":[\"a\"]"), "headers: must be an object"},
-        Row{"HeaderValue", KEY(",\"headers\":{\"X-A\":\"a\\r\\nCANARY\"}"), "headers.X-A: must not"},
+        Row{"HeaderValue", KEY(",\"headers\":{\"X-A\":\"a\\r\\nCANARY\"}"),
+            "headers.X-A: must not"},
         Row{"HeaderName", KEY(",\"headers\":{\"X A\":\"a\"}"), "headers: a name"},
         Row{"HeaderNumber", KEY(",\"headers\":{\"X-A\":1}"), "headers.X-A: must be a string"},
         Row{"HeaderTwice", KEY(",\"headers\":{\"X-A\":\"1\",\"x-a\":\"2\"}"), "is there twice"},
@@ -257,13 +266,16 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"TimeHuge", EXPIRES("1e300"), "expired: must be"},
         Row{"KeyControl", R"({"type":"foo","api_key":"CANARY\n"})", "api_key: must not contain"},
         Row{"KeyForm", R"({"type":"foo","api_key":5})", "api_key: must be a string"},
-        Row{"TokenControl", R"({"type":"claude","access_token":"\u0001"})", "access_token: must not"},
-        Row{"RefreshControl", R"({"type":"claude","refresh_token":"a\tb"})", "refresh_token: must not"},
+        Row{"TokenControl", R"({"type":"claude","access_token":"\u0001"})",
+            "access_token: must not"},
+        Row{"RefreshControl", R"({"type":"claude","refresh_token":"a\tb"})",
+            "refresh_token: must not"},
         Row{"CookieControl", R"({"type":"iflow","cookie":"a\rb"})", "cookie: must not"},
         Row{"NestedControl", R"({"type":"gemini","token":{"refresh_token":"\u007f"}})",
             "token.refresh_token: must not"},
         Row{"HiddenControl", KEY(",\"x\":{\"secret\":\"CANARY\\n\"}"), "x.secret: must not"},
-        Row{"AccountForm", R"({"type":"vertex","service_account":"x"})", "service_account: must be"},
+        Row{"AccountForm", R"({"type":"vertex","service_account":"x"})",
+            "service_account: must be"},
         Row{"AccountKey", R"({"type":"vertex","service_account":{}})", "service_account: must be"},
         Row{"AttributeControl", KEY(",\"account_id\":\"a\\nb\""), "account_id: must not"}),
     RowName);
@@ -290,8 +302,8 @@ TEST(AuthFile, DeeperThanTheLimitIsRefused) {
 }
 
 TEST(AuthFile, LargerThanTheLimitIsRefused) {
-  const std::string json =
-      std::string(R"({"type":"foo","api_key":"k","x":")") + std::string(kMaxObjectBytes, 'a') + "\"}";
+  const std::string json = std::string(R"({"type":"foo","api_key":"k","x":")") +
+                           std::string(kMaxObjectBytes, 'a') + "\"}";
   EXPECT_THAT(ParseOne(json).rejection->ToString(), HasSubstr("larger than 1 MiB"));
 }
 
@@ -303,8 +315,8 @@ TEST(AuthFile, TellsHalfWrittenFromBroken) {
 }
 
 TEST(AuthFile, ReadsEachEntryOfAnArray) {
-  const ParsedFile file = ParseAuthFile(
-      R"([{"type":"foo","api_key":"a"},3,{"x":1},{"type":"foo","weight":1.5}])", {});
+  const ParsedFile file =
+      ParseAuthFile(R"([{"type":"foo","api_key":"a"},3,{"x":1},{"type":"foo","weight":1.5}])", {});
   ASSERT_EQ(file.entries.size(), 4u);
   EXPECT_TRUE(file.entries[0].credential);
   EXPECT_EQ(file.entries[0].id_suffix, "/0");
@@ -363,8 +375,8 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"type":"kiro","accessToken":"CANARY","profileArn":"a"})"));
 
 TEST(Export, LeavesOutSecretHeadersAndProxyPasswords) {
-  const ParsedEntry entry = ParseOne(
-      KEY(R"(,"proxy_url":"http://u:CANARY@h","headers":{"Authorization":"CANARY","X-Api-Key":"CANARY",
+  const ParsedEntry entry = ParseOne(KEY(
+      R"(,"proxy_url":"http://u:CANARY@h","headers":{"Authorization":"CANARY","X-Api-Key":"CANARY",
       "X-A":"b"})"));
   const ExportedFile file = ExportCredential(entry.credential->document, {});
   EXPECT_THAT(file.json, Not(HasSubstr("CANARY")));

@@ -1,5 +1,5 @@
-// A fleet in memory with the rules of the engine that importers rely on: revisions, tombstones, merged
-// secrets, no record of a refused row. Thread-compatible.
+// A fleet in memory with the rules of the engine that importers rely on: revisions, tombstones,
+// merged secrets, no record of a refused row. Thread-compatible.
 #ifndef CREDBROKER_TESTS_IMPORT_FAKE_FLEET_H_
 #define CREDBROKER_TESTS_IMPORT_FAKE_FLEET_H_
 
@@ -123,7 +123,8 @@ class FakeFleet final : public Fleet {
     const auto at = rows.find(edit.id);
     if (edit.op == core::Edit::Op::kCreate) {
       if (at != rows.end()) return absl::AlreadyExistsError("exists");
-      Row row{.document = edit.document, .secret = edit.secret,
+      Row row{.document = edit.document,
+              .secret = edit.secret,
               .intent = edit.intent.value_or(core::Intent()),
               .uid = edit.revive_uid.value_or(core::Uid(next_uid_++))};
       rows.emplace(edit.id, std::move(row));

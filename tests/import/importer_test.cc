@@ -50,7 +50,9 @@ class ImporterTest : public ::testing::Test {
     EXPECT_TRUE(report.ok()) << report.status();
     return report.ok() ? *std::move(report) : ImportReport();
   }
-  void Restart() { importer_ = std::make_unique<Importer>(fleet_, ImporterOptions{.batch_rows = 100}); }
+  void Restart() {
+    importer_ = std::make_unique<Importer>(fleet_, ImporterOptions{.batch_rows = 100});
+  }
 
   FakeFleet fleet_;
   std::unique_ptr<Importer> importer_ =
@@ -58,8 +60,8 @@ class ImporterTest : public ::testing::Test {
 };
 
 TEST_F(ImporterTest, CreatesWhatIsGoodAndReportsWhatIsBad) {
-  const ImportReport report =
-      Import({{"a.json", Login("r")}, {"dir/b.json", "{"}, {"c.json", "{}"}, {"../d.json", Key("k")}});
+  const ImportReport report = Import(
+      {{"a.json", Login("r")}, {"dir/b.json", "{"}, {"c.json", "{}"}, {"../d.json", Key("k")}});
   EXPECT_EQ(report.count(Action::kCreated), 1);
   EXPECT_EQ(report.count(Action::kRejected), 2);
   EXPECT_EQ(report.count(Action::kSkipped), 1);
@@ -304,9 +306,7 @@ TEST_F(ImporterTest, TheRecordOfADeletedCredentialGoesWithItsFile) {
 
 TEST_F(ImporterTest, AnEditInBetweenIsMergedNotLost) {
   Watch({{"a.json", Key("k")}});
-  fleet_.before_apply = [this] {
-    fleet_.Change("s/a", [](core::Document& d) { d.priority = 9; });
-  };
+  fleet_.before_apply = [this] { fleet_.Change("s/a", [](core::Document& d) { d.priority = 9; }); };
   Restart();
   EXPECT_EQ(Import({{"a.json", Key("k", R"(,"note":"n")")}}).count(Action::kUpdated), 1);
   EXPECT_EQ(fleet_.document("s/a").priority, 9);
@@ -322,7 +322,9 @@ TEST_F(ImporterTest, AFailedStoreChangesNothingAndTheNextTryWorks) {
 }
 
 TEST_F(ImporterTest, AnExportTakenBackChangesNothing) {
-  Import({{"a.json", Login("r", R"(,"headers":{"Authorization":"x","X-A":"b"},"proxy_url":"http://u:p@h")")}});
+  Import(
+      {{"a.json",
+        Login("r", R"(,"headers":{"Authorization":"x","X-A":"b"},"proxy_url":"http://u:p@h")")}});
   const core::Document before = fleet_.document("s/a");
   Import({{"a.json", R"({"type":"claude","headers":{"X-A":"b"}})"}});
   EXPECT_EQ(fleet_.document("s/a").proxy_url, before.proxy_url);
@@ -344,7 +346,8 @@ TEST_F(ImporterTest, TwoFilesOfOneIdAreOneTooMany) {
 
 TEST_F(ImporterTest, WorksInBoundedBatches) {
   std::vector<SourceFile> files;
-  for (int i = 0; i < 1050; ++i) files.push_back({absl::StrCat(i, ".json"), Login(absl::StrCat(i))});
+  for (int i = 0; i < 1050; ++i)
+    files.push_back({absl::StrCat(i, ".json"), Login(absl::StrCat(i))});
   EXPECT_EQ(Import(files).count(Action::kCreated), 1050);
   EXPECT_LE(fleet_.largest, 100u);
   EXPECT_THAT(fleet_.rows, SizeIs(1050));

@@ -116,7 +116,8 @@ TEST_F(SourceWatcherTest, SeesRemovalsInAFullScan) {
   Write("b.json", "{}");
   Start();
   fs::remove(root_ / "a.json");
-  EXPECT_TRUE(Wait([&](const WatchStatus&) { return Present() == std::set<std::string>{"b.json"}; }));
+  EXPECT_TRUE(
+      Wait([&](const WatchStatus&) { return Present() == std::set<std::string>{"b.json"}; }));
 }
 
 TEST_F(SourceWatcherTest, AHalfWrittenFileIsPendingUntilItIsWhole) {
