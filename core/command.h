@@ -128,6 +128,9 @@ struct ReportReply {
   Advice advice = Advice::kNone;
   State state = State::kAvailable;  // of the credential, or (credential, model) if narrower
   absl::Time next_recover = absl::InfinitePast();  // WAITING only
+  Outcome outcome = Outcome::kOther;               // what the policy saw
+  Cause cause = Cause::kNone;                      // of a state that is not AVAILABLE
+  std::shared_ptr<const Document> document;        // null: kUnknown
   bool refresh_wanted = false;  // the caller's refresher should exchange its token now
 };
 

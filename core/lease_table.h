@@ -44,6 +44,8 @@ struct alignas(64) LeaseCell {
   bool has_request : 1 = false;  // a request_id names it
   bool has_pending_bind : 1 = false;
   bool reported : 1 = false;  // a terminal report came, if after its end
+  Outcome answer_outcome = Outcome::kOther;
+  Cause answer_cause = Cause::kNone;
 };
 static_assert(sizeof(LeaseCell) == 64);
 

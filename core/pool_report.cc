@@ -26,7 +26,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   // A live lease knows its credential's place; only others need the search.
   const Slot slot =
       lease != nullptr && lease->end == LeaseEnd::kLive ? lease->slot : records.Find(claims.uid);
-  if (claims.principal != command.principal || slot == kNoSlot) {
+  if ((claims.principal != command.principal && !Fault("foreign_accepted")) || slot == kNoSlot) {
     ++totals.reports_unknown;
     return reply;
   }
@@ -35,11 +35,14 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
     EndLease(claims.cell, LeaseEnd::kExpired, effects);
   }
   const bool live = lease != nullptr && lease->end == LeaseEnd::kLive;
+  reply.document = records.at(slot).document;
   if (lease != nullptr && !live && lease->reported) {
     ++totals.reports_duplicate;
     reply.disposition = Disposition::kDuplicate;
     reply.advice = lease->answer_advice;
     reply.state = lease->answer_state;
+    reply.outcome = lease->answer_outcome;
+    reply.cause = lease->answer_cause;
     if (lease->answer_recover_ns != 0) {
       reply.next_recover = FromNanosOrNever(lease->answer_recover_ns);
     }
@@ -47,7 +50,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   }
   if (lease == nullptr && now > claims.expires + kLateFor) {
     ++totals.reports_unknown;
-    return reply;
+    return ReportReply();
   }
   Record& record = records.at(slot);
   Evidence evidence;
@@ -65,6 +68,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   reply.disposition = live ? Disposition::kAccepted : Disposition::kLate;
   if (!live) ++totals.reports_late;
   reply.advice = command.verdict->advice;
+  reply.outcome = command.verdict->outcome;
   const uint64_t current = record.material == nullptr ? 0 : record.material->version;
   GroupIndex& group = *groups[record.group.number()];
   ++group.stats(record.provider).reports[static_cast<size_t>(command.verdict->outcome)];
@@ -87,11 +91,15 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   const Standing* held = group.ModelStanding(slot, evidence.model);
   const Standing standing = held ? Combine(record.standing, *held) : record.standing;
   reply.state = standing.state;
+  // Busy and half-open are flags of AVAILABLE, no reasons for a state.
+  if (standing.state != State::kAvailable) reply.cause = standing.cause;
   if (standing.state == State::kWaiting) reply.next_recover = FromNanosOrNever(standing.returns_ns);
   if (lease != nullptr && !command.early) {
     lease->reported = true;
     lease->answer_advice = reply.advice;
     lease->answer_state = reply.state;
+    lease->answer_outcome = reply.outcome;
+    lease->answer_cause = reply.cause;
     lease->answer_recover_ns = standing.state == State::kWaiting ? standing.returns_ns : 0;
   }
   models.Unref(evidence.model);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/check.h"
 #include "core/material.h"
+#include "core/provider_builtin.h"
 
 namespace credbroker::engine {
 namespace {
@@ -19,11 +20,10 @@ bool RendersDifferently(const core::Document& a, const core::Document& b) {
 }
 
 const core::ProviderSettings& ProviderOf(const core::Settings& settings, const std::string& name) {
-  static const core::ProviderSettings none;
   for (const core::ProviderSettings& provider : settings.providers) {
     if (provider.name == name) return provider;
   }
-  return none;
+  return core::BuiltinProvider(name);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/material.h"
+#include "core/provider_builtin.h"
 
 namespace credbroker::engine {
 namespace {
@@ -198,7 +199,6 @@ class Loading {
 
   void LoadSecrets() {
     using Material = std::shared_ptr<const core::Material>;
-    static const core::ProviderSettings none;
     Each<Material>(
         RowKind::kSecret,
         [&](const Row& row) -> absl::StatusOr<Material> {
@@ -212,7 +212,9 @@ class Loading {
           if (entry->uid != credential->uid) return absl::DataLossError("of another incarnation");
           const auto provider = providers_.find(document.provider);
           return core::RenderMaterial(document, entry->uid, *entry->secret,
-                                      provider == providers_.end() ? none : *provider->second);
+                                      provider == providers_.end()
+                                          ? core::BuiltinProvider(document.provider)
+                                          : *provider->second);
         },
         [&](const Row& row, Material material) -> absl::Status {
           Find(row.key, core::Uid())->material = std::move(material);

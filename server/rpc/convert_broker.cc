@@ -147,6 +147,9 @@ void FillResult(const v1::ReportItem& item, const core::ReportReply& reply,
   if (reply.state == core::State::kWaiting) {
     SetTime(reply.next_recover, out->mutable_next_recover_time());
   }
+  out->set_outcome(ToProto(reply.outcome));
+  out->set_cause(ToProto(reply.cause));
+  out->set_credential_id(reply.document->id);
 }
 
 }  // namespace credbroker::rpc
