@@ -1,19 +1,22 @@
 """50,000 credentials: start, pages, a large batch beside Acquire, memory."""
 
+import time
+
+import churn_part
 import figures
 import servers
-import churn_part
 
-TRANSITIONS = 9  # each credential's, so that the history of 8 is full
+FAILURES = 5  # of each credential; each is two transitions, so the history of 8 is full
 
 
 def fill_history(context, broker, count):
     """Every credential fails and comes back often enough."""
-    for _ in range((TRANSITIONS + 1) // 2):
-        churn_part.cool(context, broker, count, 1)
-        # The next round's first Acquire must find them back.
-        servers.call(context, "load_client", "--target", broker.target, "--mode", "pair",
-                     "--in-flight", 4, "--seconds", 2)
+    for _ in range(FAILURES):
+        # Long enough that nobody is back, and fails again, before all have failed.
+        churn_part.cool(context, broker, count, 15)
+        while broker.metric('credbroker_credentials{group="default",provider="claude",'
+                            'state="waiting"}') > 0:
+            time.sleep(0.2)
 
 
 def judge(values, limit):
@@ -70,8 +73,11 @@ def memory(context, count, note):
             fill_history(context, broker, count)
             full = broker.resident_bytes()
     with context.folder() as folder, servers.Broker(context, folder) as broker:
+        # As many leases, so that what is remembered of ended ones does not count.
         servers.call(context, "admin_client", broker.target, "create", 1, servers.TOKEN_BYTES)
-        fill_history(context, broker, 1)
+        servers.call(context, "load_client", "--target", broker.target, "--mode", "pair",
+                     "--in-flight", 64, "--count", FAILURES * count, "--warm-up", 0,
+                     "--seconds", 120)
         empty = broker.resident_bytes()
     each = (full - empty) / count
     note("resident bytes a credential, history full", each, 0,

@@ -95,11 +95,11 @@ class Broker(Process):
         raise RuntimeError("the server did not become ready")
 
     def metric(self, name):
-        """The sum of all series of a counter or gauge."""
+        """The sum of all series of a counter or gauge, or the one whose labels are given."""
         with urllib.request.urlopen(self.http + "/metrics", timeout=10) as answer:
             text = answer.read().decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
-                   if re.match(re.escape(name) + r"[ {]", line))
+                   if re.match(re.escape(name) + r"( |{)", line))
 
 
 def call(context, program, *arguments):
