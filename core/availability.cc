@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/fault.h"
 
 namespace credbroker::core {
 namespace {
@@ -29,7 +30,8 @@ absl::Duration LadderDuration(const Failure& failure, int level) {
 // Rule 4: failures of calls that were already under way when the block began are one step.
 uint16_t NextLevel(const AvailabilityRecord* record, absl::Time lease_granted) {
   if (record == nullptr || record->level == 0) return 1;
-  if (lease_granted < record->block_until || record->level == UINT16_MAX) return record->level;
+  const bool same_wave = lease_granted < record->block_until && !SeededFault("level_per_report");
+  if (same_wave || record->level == UINT16_MAX) return record->level;
   return static_cast<uint16_t>(record->level + 1);
 }
 
@@ -136,7 +138,8 @@ bool ScopeRecords::Fail(const Failure& failure, absl::Time now) {
   const absl::Time old_block = record->block_until;
   const absl::Time old_avoid = record->avoid_until;
   record->level = level;
-  record->block_until = std::max(record->block_until, now + block);
+  record->block_until =
+      SeededFault("shortens_deadline") ? now + block : std::max(record->block_until, now + block);
   record->avoid_until = std::max({record->avoid_until, now + duration, record->block_until});
   record->began = now;
   // The hint shown is the one that decided how long.

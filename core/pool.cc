@@ -85,7 +85,7 @@ void FillProbe(const ScopeRecords& scope, absl::Time now, Standing* standing) {
   standing->half_open = true;
   standing->cause = Cause::kHalfOpen;
   standing->probed_ns = probe.last == absl::InfinitePast() ? INT64_MIN : Nanos(probe.last);
-  if (probe.lease != kNoLease) {
+  if (probe.lease != kNoLease && !SeededFault("half_open_not_exclusive")) {
     standing->returns_ns = Nanos(probe.started + kProbeVerdict);
   } else if (probe.next_allowed > now) {
     standing->returns_ns = Nanos(probe.next_allowed);
@@ -138,7 +138,9 @@ Standing PoolState::StandingOf(const Record& record) const {
     return standing;
   }
   standing.state = State::kAvailable;
-  const bool busy = record.cap > 0 && record.in_flight >= static_cast<uint32_t>(record.cap) &&
+  const uint32_t over = Fault("cap_off_by_one") ? 1 : 0;
+  const bool busy = record.cap > 0 &&
+                    record.in_flight >= static_cast<uint32_t>(record.cap) + over &&
                     !Fault("cap_ignored");
   if (phase == Phase::kHalfOpen) {
     FillProbe(*scope, now, &standing);
@@ -193,7 +195,8 @@ Standing PoolState::ModelStandingOf(const Record& record, const ScopeRecords* sc
 }
 
 void PoolState::SetTimer(Slot slot) {
-  if (timers.TimeOf(slot.number()) <= now_ns) return;  // due: put off, it would be lost
+  // A due one is left to its turn: put off, it would be lost.
+  if (timers.TimeOf(slot.number()) <= now_ns && !Fault("timer_lost")) return;
   const Record& record = records.at(slot);
   absl::Time next = absl::InfiniteFuture();
   for (const ScopeRecords& scope : record.scopes) {
@@ -366,7 +369,7 @@ void Pool::CancelWait(WaiterId waiter, absl::Time now, Effects& effects) {
   reply.refusal.reason = Refusal::kCancelled;
   reply.waited = state_->now - call->parked;
   state_->waits.Remove(waiter);
-  state_->Answer(waiter, std::move(reply), effects);
+  if (!SeededFault("waiter_lost_on_cancel")) state_->Answer(waiter, std::move(reply), effects);
 }
 
 ReportReply Pool::Report(const ReportCommand& command, absl::Time now, Effects& effects) {

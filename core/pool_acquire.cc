@@ -165,7 +165,7 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
   Record& record = records.at(choice.slot);
   CB_CHECK(record.standing.state == State::kAvailable && record.material != nullptr);
   CB_CHECK(record.cap == 0 || record.in_flight < static_cast<uint32_t>(record.cap) ||
-           Fault("cap_ignored"));
+           Fault("cap_ignored") || Fault("cap_off_by_one"));
   absl::string_view upstream = request.demand.model;
   if (record.rules != 0) {
     CB_CHECK(rules.at(record.rules).Serves(request.demand.model, &upstream));

@@ -294,6 +294,7 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
   Record& record = records.at(slot);
   bool health_changed = false;
   if (row.intent) record.intent = std::make_shared<const Intent>(*row.intent);
+  if (row.intent && Fault("enable_clears_policy")) record.auth = AuthHealth::kOk;
   if (row.material != nullptr) record.material = row.material;
   if (row.secret != nullptr || row.reset) {
     for (ScopeRecords& scope : record.scopes) {
@@ -308,6 +309,8 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
       record.auth = AuthHealth::kOk;
       record.policy_cause = Cause::kNone;
       health_changed = true;
+    } else if (row.reset && Fault("reset_clears_reauth")) {
+      record.auth = AuthHealth::kOk;
     } else if (row.reset && record.auth == AuthHealth::kDisabledByPolicy &&
                record.policy_since < row.prepared) {
       record.auth = AuthHealth::kOk;

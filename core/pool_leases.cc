@@ -107,7 +107,8 @@ RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& clai
 bool PoolState::Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects) {
   Step(effects);
   // Numbers start again after a restart: one of before may stand for another lease now.
-  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
+  const bool ours = claims.epoch == options.epoch || Fault("old_epoch_accepted");
+  LeaseCell* lease = ours ? leases.Find(claims.cell, claims.seq) : nullptr;
   if (lease == nullptr || lease->end != LeaseEnd::kLive ||
       principal_names.Name(lease->principal) != principal) {
     return false;

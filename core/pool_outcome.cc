@@ -141,7 +141,9 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   Record& record = records.at(evidence.slot);
   const bool soft = verdict.cause == Cause::kRateLimit || verdict.cause == Cause::kTransient;
   if (soft && record.document->disable_cooling) return false;
-  const ModelId model = verdict.scope == Scope::kModel ? evidence.model : kNoModel;
+  const ModelId model = verdict.scope == Scope::kModel && !Fault("model_hits_whole")
+                            ? evidence.model
+                            : kNoModel;
   if (verdict.cause == Cause::kTransient && IsLastUnblocked(record, evidence.model) &&
       !Fault("benches_last")) {
     return false;
@@ -341,6 +343,7 @@ void PoolState::ForgetMarks(GuardedBreaker& guard) {
 void PoolState::OpenBreaker(GuardedBreaker& guard, Effects& effects) {
   std::deque<Mark> marks = std::move(guard.marks);
   guard.marks.clear();
+  if (Fault("breaker_keeps_marks")) marks.clear();
   // Newest first, so that the oldest mark of a record decides what is restored.
   for (auto mark = marks.rbegin(); mark != marks.rend(); ++mark) {
     const Slot slot = records.Find(mark->uid);

@@ -16,6 +16,12 @@ std::optional<Refusal> PoolState::Resolve(const AcquireCommand& command, Request
     const auto id = provider_names.Find(name);
     if (id && id->number() != 0) request->providers.push_back(*id);
   }
+  if (command.providers.empty() && !command.credential_id.empty()) {
+    // A pin says which provider it is.
+    const Slot pinned = records.Find(command.credential_id);
+    if (pinned == kNoSlot) return Refusal::kNoSuchCredential;
+    request->providers.push_back(records.at(pinned).provider);
+  }
   if (request->providers.empty()) return Refusal::kNoSuchProvider;
   if (request->providers.size() > 1) {
     std::sort(request->providers.begin(), request->providers.end());
@@ -184,6 +190,7 @@ bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Bind
     choice->bind = choice->rebound = true;  // blocked, half-open or disabled
     return false;
   }
+  if (!standing.ready && Fault("session_moves_when_busy")) choice->bind = choice->rebound = true;
   if (!standing.ready) return false;  // busy: spill for this call
   if (request.group->settings().failback &&
       ChooseReady(request, choice, record->document->priority)) {

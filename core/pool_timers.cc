@@ -108,9 +108,13 @@ void PoolState::ExpireWaits(int limit, Effects& effects) {
 void PoolState::Due(int limit, Effects& effects) {
   int left = limit;
   while (left > 0 && leases.NextExpiry() <= now_ns) {
+    --left;
+    if (Fault("expired_keeps_slot")) {
+      leases.Extend(leases.NextExpiring(), now_ns + absl::ToInt64Nanoseconds(absl::Hours(1)));
+      continue;
+    }
     ++totals.leases_expired;
     EndLease(leases.NextExpiring(), LeaseEnd::kExpired, effects);
-    --left;
   }
   while (left > 0 && timers.MinTime() <= now_ns) {
     OnSlotTimer(Slot(timers.MinIndex()), effects);

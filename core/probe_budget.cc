@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/fault.h"
+
 namespace credbroker::core {
 namespace {
 
@@ -82,6 +84,7 @@ absl::Time ProbeBudget::NextToken(absl::Time now, bool dry) const {
 }
 
 void ProbeBudget::OnResult(Result result) {
+  if (SeededFault("budget_not_raised")) return;
   dry_rate_ = result == Result::kSuccess ? std::min(2 * dry_rate_, kMaxDryRate) : kMaxRate;
 }
 

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "core/bitmap.h"
+#include "core/fault.h"
 #include "core/ready_strategies.h"
 
 namespace credbroker::core {
@@ -30,7 +31,9 @@ class RoundRobin final : public FillFirst {
   std::optional<uint32_t> Pick(Admissible admissible, absl::Time /*now*/) override {
     return members_.FindCyclic(cursor_, admissible);
   }
-  void Granted(uint32_t position) override { cursor_ = position; }
+  void Granted(uint32_t position) override {
+    if (!SeededFault("round_robin_stands")) cursor_ = position;
+  }
   void Relabel(const IdOrder& order) override {
     FillFirst::Relabel(order);
     cursor_ = order.NewCursor(cursor_);

@@ -5,6 +5,7 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/numeric/int128.h"
+#include "core/fault.h"
 #include "core/ready_strategies.h"
 
 namespace credbroker::core {
@@ -26,7 +27,7 @@ class Weighted final : public ReadySet {
     if (position >= shares_.size()) shares_.resize(position + size_t{1});
     Share& share = shares_[position];
     Reweigh(share, static_cast<uint32_t>(std::min(facts.weight, kMaxWeight)));
-    share.set_pass(std::max(share.pass(), virtual_time_));
+    if (!SeededFault("weighted_credit")) share.set_pass(std::max(share.pass(), virtual_time_));
     share.present = 1;
     order_.insert(KeyOf(share.pass(), position));
   }

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <iterator>
 
+#include "core/fault.h"
 #include "core/model_rules.h"
 
 namespace credbroker::core {
@@ -203,7 +204,9 @@ std::optional<WaiterId> WaitQueue::ServeOne(GroupId group,
       const ParkedCall& call = queue->fifo.find(number)->second->call;
       const WaiterId id = call.id;
       if (serve(call)) {
-        lane.turns.splice(lane.turns.end(), lane.turns, queue);
+        if (!SeededFault("waiter_overtaken")) {
+          lane.turns.splice(lane.turns.end(), lane.turns, queue);
+        }
         Take(id);
         return id;
       }
