@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <set>
 
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -113,6 +116,21 @@ void CheckSecretBytes(const std::string& bytes, absl::string_view field, Checker
   }
 }
 
+// A file that signs nothing would be found out at its first use only.
+void CheckServiceAccount(const std::string& json, Checker& check) {
+  constexpr absl::string_view kField = "service_account_json";
+  if (json.size() > kMaxSecret) return check.Add(kField, "is more than 64 KiB");
+  google::protobuf::Struct object;
+  if (json.empty()) return;
+  if (!google::protobuf::util::JsonStringToMessage(json, &object).ok()) {
+    return check.Add(kField, "is not a JSON object");
+  }
+  const auto key = object.fields().find("private_key");
+  if (key == object.fields().end() || key->second.string_value().empty()) {
+    check.Add(kField, "has no private_key");
+  }
+}
+
 bool CheckSecret(const v1::SecretMaterial& secret, Checker& check) {
   CheckSecretBytes(secret.access_token(), "access_token", check);
   CheckSecretBytes(secret.refresh_token(), "refresh_token", check);
@@ -120,9 +138,7 @@ bool CheckSecret(const v1::SecretMaterial& secret, Checker& check) {
   CheckSecretBytes(secret.api_key(), "api_key", check);
   CheckSecretBytes(secret.client_secret(), "client_secret", check);
   CheckSecretBytes(secret.cookie(), "cookie", check);
-  if (secret.service_account_json().size() > kMaxSecret) {
-    check.Add("service_account_json", "is more than 64 KiB");
-  }
+  CheckServiceAccount(secret.service_account_json(), check);
   check.Count(static_cast<int>(secret.extra_secrets().size()), 16, "extra_secrets");
   for (const auto& [name, value] : secret.extra_secrets()) {
     check.Name(name, "extra_secrets");

@@ -42,7 +42,7 @@ grpc::Status Parse(grpc::ByteBuffer& bytes, google::protobuf::Message& message) 
                                                                                   &message);
   if (status.ok()) return status;
   if (last_bad_utf8.empty()) {
-    return BadField("", absl::StrCat("the request is not a valid ", message.GetTypeName()));
+    return BadField("request", absl::StrCat("is not a valid ", message.GetTypeName()));
   }
   // "credbroker.v1.AcquireRequest.model" -> "model"; of a nested message, its last name.
   const size_t dot = last_bad_utf8.rfind('.');
