@@ -165,7 +165,8 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
 }
 
 bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Binding>* bound) {
-  *bound = affinity.Find(request.session, now);
+  *bound = request.reading ? affinity.Peek(request.session, now)
+                           : affinity.Find(request.session, now);
   if (!bound->has_value()) {
     choice->bind = true;
     return false;
@@ -281,23 +282,18 @@ bool PoolState::Choose(Request& request, Choice* choice, RefusalInfo* refusal) {
     absl::Time until = absl::InfiniteFuture();
     bool probe = false;
     const Cause cause = Gate(id, request.demand.model, &until, &probe);
-    if (cause == Cause::kNone) {
+    if (cause == Cause::kNone && (!probe || request.command->allow_probe)) {
       gated = Cause::kNone;
       gate_probe = probe;
       break;
     }
-    gated = cause;
+    gated = cause == Cause::kNone ? Cause::kBreaker : cause;
     gate_until = std::min(gate_until, until);
   }
   if (gated != Cause::kNone) {
     FillRefusal(request, refusal);
     refusal->reason = gated == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
     refusal->earliest = gate_until;
-    return false;
-  }
-  if (gate_probe && !request.command->allow_probe) {
-    FillRefusal(request, refusal);
-    refusal->reason = Refusal::kBreakerOpen;
     return false;
   }
   choice->breaker_probe = choice->backoff_probe = gate_probe;

@@ -15,6 +15,7 @@
 #include "server/http/health.h"
 #include "server/http/metrics_page.h"
 #include "server/obs/log.h"
+#include "server/rpc/import_stream.h"
 #include "server/scrape.h"
 #include "server/store/memory_store.h"
 #include "server/store/sqlite_store.h"
@@ -124,6 +125,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     if (absl::Status status = (server.get()->*step)(); !status.ok()) return status;
   }
   server->StartWatchdog();
+  if (!server->sealed()) server->sources_->Configure(*server->config_);
   return server;
 }
 
@@ -186,6 +188,7 @@ absl::Status Server::StartEngine() {
     obs::LogError("server", "sealed: the keyring does not open the store", {{"error", status}});
     gate_.Set(rpc::ServingGate::State::kSealed);
   }
+  sources_ = std::make_unique<Sources>(*engine_, metrics_, std::string(store_->id()));
   Publish(*config_);
   return absl::OkStatus();
 }
@@ -220,6 +223,8 @@ absl::Status Server::StartGrpc() {
   rpc::AdminService::Options admin;
   admin.version = CREDBROKER_VERSION;
   admin.store_backend = config_->config.store().has_memory() ? "memory" : "sqlite";
+  admin.import = rpc::MakeImportHandler(sources_->importer());
+  admin.export_file = rpc::MakeExportFormat();
   admin.config_status = [this] {
     engine::MutexLock lock(mutex_);
     return config_status_;
@@ -321,6 +326,7 @@ absl::Status Server::Reload() {
   config_ = *std::move(loaded);
   obs::SetLogLevel(ToLogLevel(config_->config.log().level()));
   Publish(*config_);
+  if (!sealed()) sources_->Configure(*config_);
   obs::LogInfo("server", "the configuration was taken");
   return absl::OkStatus();
 }
@@ -340,11 +346,12 @@ void Server::Stop() {
   // Balancers see "not ready" before calls are refused.
   if (grpc_ != nullptr) absl::SleepFor(config::ToDuration(runtime.drain_delay()));
   gate_.Set(rpc::ServingGate::State::kStopping);
-  const absl::Time deadline = absl::Now() + config::ToDuration(runtime.drain_timeout());
+  const absl::Time deadline = clock_.Now() + config::ToDuration(runtime.drain_timeout());
+  if (sources_ != nullptr) sources_->Stop();
   // Parked calls are answered and queued changes become durable; then no call has to be waited for.
   if (engine_ != nullptr) engine_->Stop(config::ToDuration(runtime.drain_timeout()));
   if (grpc_ != nullptr) {
-    grpc_->Stop(std::max(absl::ZeroDuration(), deadline - absl::Now()));
+    grpc_->Stop(std::max(absl::ZeroDuration(), deadline - clock_.Now()));
   }
   metrics_.SetPoolSource(nullptr);
   metrics_.SetStoreSource(nullptr);

@@ -22,6 +22,7 @@
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/watchdog.h"
+#include "server/sources.h"
 #include "server/store/store.h"
 
 namespace credbroker {
@@ -66,6 +67,7 @@ class Server {
   engine::BootClock clock_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<Sources> sources_;
   engine::Mutex mutex_;
   rpc::ConfigStatus config_status_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rpc::BrokerService> broker_;

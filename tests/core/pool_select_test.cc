@@ -215,6 +215,8 @@ TEST(Select, PinsRespectStateAndCapsAndProbeOutsideTheBudget) {
   f.SetIntent("a", false);
   pin.pin = "a";
   EXPECT_EQ(f.Pick(pin), Name(Refusal::kPinUnavailable));
+  pin.providers = {};
+  EXPECT_EQ(f.Pick(pin), Name(Refusal::kPinUnavailable)) << "a pin needs no provider";
   pin.pin = "nobody";
   EXPECT_EQ(f.Pick(pin), Name(Refusal::kNoSuchCredential));
 }
