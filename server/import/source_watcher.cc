@@ -10,8 +10,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/secret.h"
+#include "server/engine/clock.h"
 #include "server/engine/mutex.h"
 #include "server/import/directory_events.h"
 #include "server/import/source_tree.h"
@@ -19,6 +19,12 @@
 
 namespace credbroker::import {
 namespace {
+
+// A wall clock that is set back must not stop the looking for as long.
+absl::Time Now() {
+  static const engine::BootClock clock;
+  return clock.Now();
+}
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(50);
 constexpr absl::Duration kLastRetry = absl::Seconds(1);
@@ -60,10 +66,10 @@ class SourceWatcher::Thread {
     return status_;
   }
   bool WaitUntil(const std::function<bool(const WatchStatus&)>& done, absl::Duration patience) {
-    const absl::Time end = absl::Now() + patience;
+    const absl::Time end = Now() + patience;
     engine::MutexLock lock(mutex_);
     while (!done(status_)) {
-      const absl::Duration left = end - absl::Now();
+      const absl::Duration left = end - Now();
       if (left <= absl::ZeroDuration() || stop_) return false;
       changed_.WaitFor(mutex_, absl::ToChronoNanoseconds(left));
     }
@@ -124,7 +130,7 @@ absl::Duration SourceWatcher::Thread::UntilNext() const {
   absl::Time next = next_scan_;
   if (!dirty_.empty() || list_) next = std::min({next, quiet_, latest_});
   for (const auto& [path, pending] : pending_) next = std::min(next, pending.next);
-  return next - absl::Now();
+  return next - Now();
 }
 
 void SourceWatcher::Thread::Run() {
@@ -132,7 +138,7 @@ void SourceWatcher::Thread::Run() {
   while (!stopping() && (options_.follow || !pending_.empty())) {
     DirectoryEvents events = events_.Wait(UntilNext());
     if (stopping()) return;
-    const absl::Time now = absl::Now();
+    const absl::Time now = Now();
     if (TakeRescan()) next_scan_ = absl::InfinitePast();
     if (events.any()) {
       // A directory that never rests is looked at all the same.
@@ -157,7 +163,7 @@ void SourceWatcher::Thread::Run() {
     }
     if (paths.empty()) continue;
     const absl::Status status = Update(paths);
-    if (!status.ok()) next_scan_ = std::min(next_scan_, absl::Now() + kAfterFailure);
+    if (!status.ok()) next_scan_ = std::min(next_scan_, Now() + kAfterFailure);
     Publish(status, /*full=*/false);
   }
 }
@@ -168,7 +174,7 @@ void SourceWatcher::Thread::FullScan() {
   dirty_.clear();
   const absl::Status status = ScanTree();
   const absl::Duration pause = status.ok() ? options_.rescan_interval : kAfterFailure;
-  next_scan_ = absl::Now() + std::min(pause, options_.rescan_interval);
+  next_scan_ = Now() + std::min(pause, options_.rescan_interval);
   Publish(status, /*full=*/true);
 }
 
@@ -226,7 +232,7 @@ SourceWatcher::Thread::Content SourceWatcher::Thread::ReadOne(
   }
   const bool whole = options_.source.key_per_line || Json::accept(text->content);
   if (!whole) {
-    const absl::Time now = absl::Now();
+    const absl::Time now = Now();
     Pending& pending = pending_[path];
     if (pending.signature != text->signature) {
       pending = {.signature = text->signature, .since = now, .next = now + kFirstRetry};
@@ -258,7 +264,7 @@ absl::Status SourceWatcher::Thread::Update(const std::set<std::string>& paths) {
       if (tree_.single_file && *next != tree_.files.front().path) continue;
       if (ReadOne(*next, scan, read) == Content::kGone) {
         list_ = true;  // whether it is retired needs the whole directory
-        quiet_ = absl::Now() + options_.debounce;
+        quiet_ = Now() + options_.debounce;
       }
     }
     if (scan.files.empty() && scan.failures.empty()) continue;

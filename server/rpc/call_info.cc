@@ -1,6 +1,7 @@
 #include "server/rpc/call_info.h"
 
-#include <chrono>
+#include <grpc/support/time.h>
+
 #include <optional>
 
 namespace credbroker::rpc {
@@ -9,11 +10,13 @@ CallInfo ReadCallInfo(const grpc::ServerContext& context, const Guard& guard,
                       bool* has_deadline) {
   CallInfo info;
   info.principal = guard.principal();
-  const std::chrono::system_clock::time_point deadline = context.deadline();
+  // On gRPC's own monotonic clock: through the wall clock a step of it would end or prolong calls.
+  const gpr_timespec deadline = context.raw_deadline();
+  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
   // gRPC hands an absent deadline as the end of time; beyond a day nobody can tell.
-  const absl::Duration left = absl::FromChrono(deadline) - absl::Now();
-  *has_deadline = left < absl::Hours(24);
-  info.remaining = *has_deadline ? left : kDefaultDeadline;
+  *has_deadline = left.tv_sec < absl::ToInt64Seconds(absl::Hours(24));
+  info.remaining = *has_deadline ? absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec)
+                                 : kDefaultDeadline;
   const auto& metadata = context.client_metadata();
   const auto it = metadata.find("traceparent");
   if (it != metadata.end()) {

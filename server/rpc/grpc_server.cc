@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <grpc/grpc.h>
+#include <grpc/support/time.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
@@ -18,7 +19,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "server/obs/log.h"
 #include "server/rpc/wire.h"
 
@@ -95,7 +95,7 @@ class GrpcServer::Listener {
  public:
   Listener(const Options& options, std::string principal, bool tcp)
       : guard_(GuardOptions(options.guard, std::move(principal), tcp)) {}
-  ~Listener() { Stop(absl::Now()); }
+  ~Listener() { Stop(gpr_now(GPR_CLOCK_MONOTONIC)); }
 
   absl::Status StartUnix(const Options& options, const Endpoint& endpoint,
                          obs::GrpcServerMetrics& metrics) {
@@ -144,10 +144,11 @@ class GrpcServer::Listener {
   void StopAccepting() {
     if (unix_ != nullptr) unix_->Stop();
   }
-  void Stop(absl::Time deadline) {
+  // `deadline` on the monotonic clock: a step of the wall clock neither cuts nor prolongs a stop.
+  void Stop(gpr_timespec deadline) {
     StopAccepting();
     // Calls need the loops to end, so the queues go last.
-    if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(deadline));
+    if (server_ != nullptr) server_->Shutdown(deadline);
     for (auto& queue : queues_) queue->Shutdown();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
@@ -250,7 +251,9 @@ void GrpcServer::Stop(absl::Duration patience) {
   stopped_ = true;
   for (auto& listener : listeners_) listener->StopAccepting();
   for (RpcService* service : services_) service->StartDraining();
-  const absl::Time deadline = absl::Now() + patience;
+  const gpr_timespec deadline =
+      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                   gpr_time_from_nanos(absl::ToInt64Nanoseconds(patience), GPR_TIMESPAN));
   for (auto& listener : listeners_) listener->Stop(deadline);
 }
 

@@ -1,8 +1,9 @@
 #include "server/rpc/unary_call.h"
 
+#include <grpc/support/time.h>
+
 #include <chrono>
 
-#include "absl/time/clock.h"
 #include "core/check.h"
 #include "server/rpc/status.h"
 
@@ -70,7 +71,9 @@ void UnaryCall::Begin() {
   }
   // The hold passes to the alarm.
   alarm_.emplace();
-  alarm_->Set(site.queue, absl::ToChronoTime(absl::Now() + kDefaultDeadline), &alarm_tag_);
+  const gpr_timespec wait =
+      gpr_time_from_nanos(absl::ToInt64Nanoseconds(kDefaultDeadline), GPR_TIMESPAN);
+  alarm_->Set(site.queue, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), wait), &alarm_tag_);
   if (sent_.load(std::memory_order_acquire)) alarm_->Cancel();
 }
 

@@ -1,5 +1,8 @@
 #include "server/rpc/watchdog.h"
 
+#include <grpc/support/time.h>
+
+#include <chrono>
 #include <utility>
 
 #include <grpcpp/channel.h>
@@ -8,7 +11,6 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
-#include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/obs/log.h"
 
@@ -23,7 +25,11 @@ grpc::Status CheckOnce(const std::string& target, absl::Duration patience) {
   const auto stub = grpc::health::v1::Health::NewStub(
       grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
+  // Monotonic, here and below: a step of the wall clock must not look like a dead server, nor put
+  // the watchdog to sleep.
+  context.set_deadline(
+      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                   gpr_time_from_nanos(absl::ToInt64Nanoseconds(patience), GPR_TIMESPAN)));
   grpc::health::v1::HealthCheckRequest request;
   request.set_service("liveness");
   grpc::health::v1::HealthCheckResponse response;
@@ -49,11 +55,11 @@ void Watchdog::Run() {
   std::vector<int> failures(options_.targets.size(), 0);
   while (true) {
     {
-      const absl::Time next = absl::Now() + options_.interval;
+      using Steady = std::chrono::steady_clock;
+      const Steady::time_point next =
+          Steady::now() + absl::ToChronoNanoseconds(options_.interval);
       engine::MutexLock lock(mutex_);
-      while (!stop_ && absl::Now() < next) {
-        wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(next - absl::Now()));
-      }
+      while (!stop_ && Steady::now() < next) wake_.WaitFor(mutex_, next - Steady::now());
       if (stop_) return;
     }
     for (size_t i = 0; i < options_.targets.size(); ++i) {
