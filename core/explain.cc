@@ -25,6 +25,7 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
   PoolState& state = *state_;  // selection makes indexes on demand: a cache, not state
   Explanation answer;
   Request request;
+  request.reading = true;
   const auto refusal = state.Resolve(command, &request);
   Choice choice;
   if (refusal) {

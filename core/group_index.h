@@ -127,6 +127,7 @@ class GroupIndex {
   static constexpr size_t kDedicatedAt = 64;
   static constexpr size_t kMaxDedicated = 64;
 
+  static std::string LabelKey(absl::string_view name, absl::string_view value);
   bool Fits(const Shape& shape, const Record& record) const;
   bool Serves(const IndexView& view, const Shape& shape, const Record& record) const;
   MemberState StateOf(const Record& record) const;

@@ -33,6 +33,7 @@ void PoolState::Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Ef
   }
   if (!lease.breaker_probe) return;
   lease.breaker_probe = false;
+  for (GroupId group : waits.groups()) pump.insert(group);  // the next probe is at another time
   if (state.guard.breaker.probe() == lease.seq) state.guard.breaker.ProbeInconclusive(now);
   for (ScopeRecords& backoff : state.backoffs) {
     if (backoff.probe().lease == lease.seq) backoff.probe().lease = kNoLease;

@@ -141,9 +141,8 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   Record& record = records.at(evidence.slot);
   const bool soft = verdict.cause == Cause::kRateLimit || verdict.cause == Cause::kTransient;
   if (soft && record.document->disable_cooling) return false;
-  const ModelId model = verdict.scope == Scope::kModel && !Fault("model_hits_whole")
-                            ? evidence.model
-                            : kNoModel;
+  const ModelId model =
+      verdict.scope == Scope::kModel && !Fault("model_hits_whole") ? evidence.model : kNoModel;
   if (verdict.cause == Cause::kTransient && IsLastUnblocked(record, evidence.model) &&
       !Fault("benches_last")) {
     return false;
@@ -292,11 +291,13 @@ void PoolState::FeedBreakers(const Evidence& evidence, const Verdict& verdict,
   const Kind kind = record.document->kind;
   const bool network = IsNetworkSide(verdict.outcome);
   const bool named = record.egress.number() != 0;
+  bool judged = false;  // parked calls have another moment to wait for
   auto feed = [&](GuardedBreaker& guard, BreakerMember& member, bool bad) {
     Breaker& breaker = guard.breaker;
     if (!breaker.closed()) {
       if (evidence.breaker_probe && breaker.probe() == evidence.seq) {
         bad ? breaker.ProbeFailed(now) : breaker.ProbeSucceeded(now);
+        judged = true;
         return breaker.closed();
       }
       return false;
@@ -325,7 +326,7 @@ void PoolState::FeedBreakers(const Evidence& evidence, const Verdict& verdict,
     }
   }
   for (const Mark& mark : marks) models.Unref(mark.model);
-  if (closed && waits.size() != 0) {
+  if ((closed || judged) && waits.size() != 0) {
     for (GroupId group : waits.groups()) pump.insert(group);
   }
 }

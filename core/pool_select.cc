@@ -165,8 +165,8 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
 }
 
 bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Binding>* bound) {
-  *bound = request.reading ? affinity.Peek(request.session, now)
-                           : affinity.Find(request.session, now);
+  *bound =
+      request.reading ? affinity.Peek(request.session, now) : affinity.Find(request.session, now);
   if (!bound->has_value()) {
     choice->bind = true;
     return false;

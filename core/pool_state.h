@@ -96,7 +96,8 @@ struct Request {
   absl::InlinedVector<ProviderId, 4> providers;  // ascending, known ones
   GroupIndex::Demand demand;
   PrincipalId principal;
-  std::string session;  // affinity key; empty: none
+  std::string session;   // affinity key; empty: none
+  bool reading = false;  // a question: renews no binding
 };
 
 // What would be granted.

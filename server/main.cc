@@ -1,8 +1,8 @@
-// credbroker: the server program. Signals are waited for here and nowhere else: SIGTERM and SIGINT stop,
-// SIGHUP reloads the configuration.
+// credbroker: the server program. Signals are waited for here and nowhere else: SIGTERM and SIGINT
+// stop, SIGHUP reloads the configuration.
 //
-// Exit codes: 0 stopped as asked; 1 could not start, or was still stopping when time was up; 2 wrong
-// command line or configuration; 70 the watchdog found it dead.
+// Exit codes: 0 stopped as asked; 1 could not start, or was still stopping when time was up; 2
+// wrong command line or configuration; 70 the watchdog found it dead.
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>

@@ -37,7 +37,7 @@ std::vector<obs::GrpcMethod> MetricMethods() {
 }
 
 bool Exists(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   return ::lstat(path.c_str(), &info) == 0;
 }
 
@@ -84,11 +84,10 @@ absl::StatusOr<rpc::GrpcServer::Endpoint> ToEndpoint(const config::v1::Listener&
   const config::v1::UnixListener& socket = listener.unix_socket();
   absl::StatusOr<mode_t> mode = SocketMode(socket);
   if (!mode.ok()) return mode.status();
-  endpoint.unix_socket =
-      rpc::UnixListener::Options{.path = socket.path(),
-                                 .mode = *mode,
-                                 .uids = {socket.admitted_uids().begin(),
-                                          socket.admitted_uids().end()}};
+  endpoint.unix_socket = rpc::UnixListener::Options{
+      .path = socket.path(),
+      .mode = *mode,
+      .uids = {socket.admitted_uids().begin(), socket.admitted_uids().end()}};
   return endpoint;
 }
 
@@ -110,9 +109,8 @@ obs::LogLevel ToLogLevel(config::v1::LogLevel level) {
 Server::Server(std::string path, std::shared_ptr<const config::Loaded> config)
     : path_(std::move(path)),
       config_(std::move(config)),
-      metrics_(obs::Metrics::Options{.version = CREDBROKER_VERSION,
-                                     .revision = "unknown",
-                                     .grpc_methods = MetricMethods()}) {}
+      metrics_(obs::Metrics::Options{
+          .version = CREDBROKER_VERSION, .revision = "unknown", .grpc_methods = MetricMethods()}) {}
 
 Server::~Server() { Stop(); }
 
@@ -120,8 +118,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     std::string path, std::shared_ptr<const config::Loaded> config) {
   std::unique_ptr<Server> server(new Server(std::move(path), std::move(config)));
   obs::SetLogLevel(ToLogLevel(server->config_->config.log().level()));
-  for (absl::Status (Server::*step)() : {&Server::OpenStore, &Server::StartEngine,
-                                         &Server::StartHttp, &Server::StartGrpc}) {
+  for (absl::Status (Server::*step)() :
+       {&Server::OpenStore, &Server::StartEngine, &Server::StartHttp, &Server::StartGrpc}) {
     if (absl::Status status = (server.get()->*step)(); !status.ok()) return status;
   }
   server->StartWatchdog();
@@ -154,9 +152,9 @@ absl::Status Server::OpenStore() {
 }
 
 absl::StatusOr<std::shared_ptr<const store::Keyring>> Server::OpenKeyring() {
-  absl::StatusOr<store::Keyring> keyring = config_->config.store().has_memory()
-                                               ? EphemeralKeyring()
-                                               : store::Keyring::Load(config_->config.keyring().path());
+  absl::StatusOr<store::Keyring> keyring =
+      config_->config.store().has_memory() ? EphemeralKeyring()
+                                           : store::Keyring::Load(config_->config.keyring().path());
   if (!keyring.ok()) return keyring.status();
   return std::make_shared<const store::Keyring>(*std::move(keyring));
 }
@@ -199,13 +197,15 @@ absl::Status Server::StartHttp() {
   http::ListenerOptions options;
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &options.port)) {
-    return absl::InvalidArgumentError(absl::StrCat("http.address '", address, "': write host:port"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("http.address '", address, "': write host:port"));
   }
   options.host = address.substr(0, colon);
   if (options.host.size() > 2 && options.host.front() == '[') {
     options.host = options.host.substr(1, options.host.size() - 2);
   }
-  if (config_->config.http().threads() > 0) options.worker_threads = config_->config.http().threads();
+  if (config_->config.http().threads() > 0)
+    options.worker_threads = config_->config.http().threads();
   metrics_.SetPoolSource([this] { return ToPoolSnapshot(engine_->Stats(), engine_->Now()); });
   metrics_.SetStoreSource([this] { return ToStoreSnapshot(engine_->Stats()); });
   http::Router router;
@@ -246,7 +246,8 @@ absl::Status Server::StartGrpc() {
   if (limits.max_calls_per_peer() > 0) {
     options.guard.max_per_peer = static_cast<int>(limits.max_calls_per_peer());
   }
-  if (limits.max_watchers() > 0) options.guard.max_streams = static_cast<int>(limits.max_watchers());
+  if (limits.max_watchers() > 0)
+    options.guard.max_streams = static_cast<int>(limits.max_watchers());
   std::vector<rpc::RpcService*> data = {broker_.get(), health_service_.get()};
   const std::vector<rpc::RpcService*> all = {broker_.get(), admin_.get(), health_service_.get()};
   if (config.listeners().admin().empty()) data = all;

@@ -1,6 +1,7 @@
 // Server: wires the broker in the order of its dependencies and stops it in the reverse one.
 //
-// Without a keyring that opens the store it runs sealed: it lives, is not ready, and answers SEALED.
+// Without a keyring that opens the store it runs sealed: it lives, is not ready, and answers
+// SEALED.
 //
 // Thread-safety: Start, Reload, Stop and the destructor belong to one thread.
 #ifndef CREDBROKER_SERVER_SERVER_H_

@@ -1,7 +1,7 @@
 // Sources: the importer and the watched directories of the configuration, bound to the engine.
 //
-// Thread-safety: Configure, Stop and the destructor belong to the server's thread; importer() may be used
-// from any.
+// Thread-safety: Configure, Stop and the destructor belong to the server's thread; importer() may
+// be used from any.
 #ifndef CREDBROKER_SERVER_SOURCES_H_
 #define CREDBROKER_SERVER_SOURCES_H_
 
@@ -28,26 +28,27 @@ class Sources {
   Sources(engine::Engine& engine, obs::Metrics& metrics, std::string store_id);
   ~Sources();  // Stop
 
-  import::Importer& importer() { return *importer_; }
+  import::Importer& importer(){return *importer_;
+}
   // Starts watchers of new sources, stops those of removed ones, starts changed ones anew.
   void Configure(const config::Loaded& config);
-  // Waits for an import of a watcher that is under way.
-  void Stop();
+// Waits for an import of a watcher that is under way.
+void Stop();
 
- private:
-  struct Watched {
-    std::string settings;  // the source's configuration, to see a change
-    std::unique_ptr<import::SourceWatcher> watcher;
-  };
-  void Count(absl::string_view source, const import::ImportReport& report);
-
-  obs::Metrics& metrics_;
-  import::EngineFleet fleet_;
-  std::unique_ptr<import::Importer> importer_;
-  std::map<std::string, Watched> watched_;  // by source name
-  engine::Mutex mutex_;
-  std::set<std::string> names_ ABSL_GUARDED_BY(mutex_);  // of watched_; read by importing threads
+private:
+struct Watched {
+  std::string settings;  // the source's configuration, to see a change
+  std::unique_ptr<import::SourceWatcher> watcher;
 };
+void Count(absl::string_view source, const import::ImportReport& report);
+
+obs::Metrics& metrics_;
+import::EngineFleet fleet_;
+std::unique_ptr<import::Importer> importer_;
+std::map<std::string, Watched> watched_;  // by source name
+engine::Mutex mutex_;
+std::set<std::string> names_ ABSL_GUARDED_BY(mutex_);  // of watched_; read by importing threads
+};                                                     // namespace credbroker
 
 }  // namespace credbroker
 

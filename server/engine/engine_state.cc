@@ -11,6 +11,8 @@ namespace credbroker::engine {
 namespace {
 
 constexpr int kAdvanceStep = 256;
+// Leases that run out one by one share a wake.
+constexpr absl::Duration kShortestSleep = absl::Milliseconds(1);
 constexpr absl::Duration kLongestSleep = absl::Seconds(1);  // the machine may have slept meanwhile
 
 }  // namespace
@@ -237,8 +239,7 @@ void EngineState::Tick() {
           ticker_wakes_ = std::min(pool_->NextEvent(), now + kLongestSleep);
           sleep = ticker_wakes_ - now;
         }
-        ticker_.WaitFor(mutex_,
-                        absl::ToChronoNanoseconds(std::max(sleep, absl::Microseconds(100))));
+        ticker_.WaitFor(mutex_, absl::ToChronoNanoseconds(std::max(sleep, kShortestSleep)));
       }
       changes.swap(outbox_);
       publishing_ = !changes.empty();

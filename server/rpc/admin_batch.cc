@@ -13,10 +13,9 @@ namespace {
 // What FAILED_PRECONDITION means depends on how the rows were chosen.
 Reasons BatchReasons(const v1::BatchUpdateRequest& request) {
   Reasons reasons;
-  reasons.precondition =
-      request.selection_case() == v1::BatchUpdateRequest::kSelectionToken
-          ? v1::ERROR_REASON_SELECTION_EXPIRED
-          : v1::ERROR_REASON_EXPECTED_COUNT_MISMATCH;
+  reasons.precondition = request.selection_case() == v1::BatchUpdateRequest::kSelectionToken
+                             ? v1::ERROR_REASON_SELECTION_EXPIRED
+                             : v1::ERROR_REASON_EXPECTED_COUNT_MISMATCH;
   return reasons;
 }
 
@@ -47,14 +46,15 @@ void AdminService::BatchUpdate(const CallInfo& info,
   batch.comment = request.comment();
   switch (request.selection_case()) {
     case v1::BatchUpdateRequest::kIds:
-      batch.selection = engine::IdSelection{{request.ids().ids().begin(), request.ids().ids().end()}};
+      batch.selection =
+          engine::IdSelection{{request.ids().ids().begin(), request.ids().ids().end()}};
       break;
     case v1::BatchUpdateRequest::kFilter: {
       absl::StatusOr<Filter> filter =
           Filter::Parse(request.filter().filter(), Filter::Fields::kDocument);
       if (!filter.ok()) {
-        return responder.Finish(BadField("filter.filter", filter.status().message(),
-                                         v1::ERROR_REASON_INVALID_FILTER));
+        return responder.Finish(
+            BadField("filter.filter", filter.status().message(), v1::ERROR_REASON_INVALID_FILTER));
       }
       engine::FilterSelection selection;
       selection.filter = [filter = *std::move(filter)](const core::Document& document) {

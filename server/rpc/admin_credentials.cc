@@ -60,9 +60,8 @@ void AdminService::Update(const CallInfo& info,
   });
 }
 
-void AdminService::Delete(
-    const CallInfo& info,
-    To<v1::DeleteCredentialRequest, v1::DeleteCredentialResponse> responder) {
+void AdminService::Delete(const CallInfo& info,
+                          To<v1::DeleteCredentialRequest, v1::DeleteCredentialResponse> responder) {
   const v1::DeleteCredentialRequest& request = responder.request();
   if (grpc::Status status = Validate(request); !status.ok()) return responder.Finish(status);
   engine::DeleteRequest remove{.caller = CallerOf(info, request.request_id()),

@@ -1,8 +1,8 @@
 // ListCredentials: pages in id order, or sorted by one key.
 //
-// The first page walks all rows to count them; its token carries the counts, so that the pages after it
-// stop when they are full. Sorted lists walk all rows for each page and keep the best page_size of them:
-// no list of the fleet is ever held.
+// The first page walks all rows to count them; its token carries the counts, so that the pages
+// after it stop when they are full. Sorted lists walk all rows for each page and keep the best
+// page_size of them: no list of the fleet is ever held.
 #include <algorithm>
 #include <array>
 #include <queue>
@@ -183,9 +183,10 @@ void AdminService::List(const CallInfo&,
     from.emplace();
     const auto parts = DecodePageToken(QueryText(request), request.page_token());
     if (!parts.has_value() || !ReadToken(*parts, &*from, &counts)) {
-      return responder.Finish(BadField(
-          "page_token", "is not of this list: take next_page_token as it is, and change nothing else",
-          v1::ERROR_REASON_INVALID_PAGE_TOKEN));
+      return responder.Finish(
+          BadField("page_token",
+                   "is not of this list: take next_page_token as it is, and change nothing else",
+                   v1::ERROR_REASON_INVALID_PAGE_TOKEN));
     }
   }
   Defer(responder, [this, responder, query = std::move(query), from = std::move(from), counts] {
@@ -201,8 +202,8 @@ void AdminService::List(const CallInfo&,
       }
     }
     if (page.more) {
-      out.set_next_page_token(
-          EncodePageToken(QueryText(responder.request()), TokenParts(page.rows.back(), page.counts)));
+      out.set_next_page_token(EncodePageToken(QueryText(responder.request()),
+                                              TokenParts(page.rows.back(), page.counts)));
     }
     out.mutable_counts()->set_available(page.counts[0]);
     out.mutable_counts()->set_waiting(page.counts[1]);

@@ -108,8 +108,8 @@ void AdminService::Explain(const CallInfo& info,
   if (!request.page_token().empty()) {
     const auto parts = DecodePageToken(query, request.page_token());
     if (!parts.has_value() || parts->size() != 1) {
-      return responder.Finish(BadField("page_token", "is not of this question",
-                                       v1::ERROR_REASON_INVALID_PAGE_TOKEN));
+      return responder.Finish(
+          BadField("page_token", "is not of this question", v1::ERROR_REASON_INVALID_PAGE_TOKEN));
     }
     from = (*parts)[0];
   }
@@ -153,8 +153,8 @@ void AdminService::Explain(const CallInfo& info,
     }
     out.set_total_size(total);
     if (full) {
-      out.set_next_page_token(EncodePageToken(
-          query, {out.candidates(out.candidates_size() - 1).credential_id()}));
+      out.set_next_page_token(
+          EncodePageToken(query, {out.candidates(out.candidates_size() - 1).credential_id()}));
     }
     const absl::string_view model = core::CanonicalModel(asked.acquire().model());
     out.set_model(std::string(model));
@@ -228,9 +228,8 @@ void AdminService::TestPolicy(const CallInfo&,
   facts.headers = headers;
   const core::Kind kind = ToKind(request.kind()).value_or(core::Kind::kOAuth);
   const absl::Time now = request.has_time() ? ToTime(request.time()) : engine_.Now();
-  const core::Verdict verdict =
-      engine_.policy()->Classify(request.provider(), kind, kind == core::Kind::kOAuth,
-                                 !request.model().empty(), facts, now);
+  const core::Verdict verdict = engine_.policy()->Classify(
+      request.provider(), kind, kind == core::Kind::kOAuth, !request.model().empty(), facts, now);
   v1::TestPolicyResponse& out = responder.reply();
   out.set_matched_row(verdict.row);
   out.set_outcome(ToProto(verdict.outcome));

@@ -10,8 +10,8 @@ namespace credbroker::rpc {
 namespace {
 
 using Stub = v1::AdminService;
-// Every method raw, so that none is left synchronous: those would bring threads of gRPC's own, which
-// poll for the same connections.
+// Every method raw, so that none is left synchronous: those would bring threads of gRPC's own,
+// which poll for the same connections.
 using Raw16 = Stub::WithRawMethod_ImportCredentials<Stub::Service>;
 using Raw15 = Stub::WithRawMethod_WatchCredentials<Raw16>;
 using Raw14 = Stub::WithRawMethod_ExportCredentials<Raw15>;
@@ -57,73 +57,86 @@ class AdminService::Bound final : public BoundService {
   }
 
   void BindCredentials(MethodSet& set) {
-    Unary(set, "CreateCredential",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestCreateCredential(c, b, w, q, q, t);
-          },
-          &AdminService::Create);
-    Unary(set, "UpdateCredential",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestUpdateCredential(c, b, w, q, q, t);
-          },
-          &AdminService::Update);
-    Unary(set, "DeleteCredential",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestDeleteCredential(c, b, w, q, q, t);
-          },
-          &AdminService::Delete);
-    Unary(set, "GetCredential",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestGetCredential(c, b, w, q, q, t);
-          },
-          &AdminService::Get);
-    Unary(set, "Disable",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestDisable(c, b, w, q, q, t);
-          },
-          &AdminService::Disable);
-    Unary(set, "Enable",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestEnable(c, b, w, q, q, t);
-          },
-          &AdminService::Enable);
-    Unary(set, "ResetAvailability",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestResetAvailability(c, b, w, q, q, t);
-          },
-          &AdminService::Reset);
-    Unary(set, "BatchUpdate",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestBatchUpdate(c, b, w, q, q, t);
-          },
-          &AdminService::BatchUpdate);
-    Unary(set, "UndoBatch",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestUndoBatch(c, b, w, q, q, t);
-          },
-          &AdminService::UndoBatch);
+    Unary(
+        set, "CreateCredential",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestCreateCredential(c, b, w, q, q, t);
+        },
+        &AdminService::Create);
+    Unary(
+        set, "UpdateCredential",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestUpdateCredential(c, b, w, q, q, t);
+        },
+        &AdminService::Update);
+    Unary(
+        set, "DeleteCredential",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestDeleteCredential(c, b, w, q, q, t);
+        },
+        &AdminService::Delete);
+    Unary(
+        set, "GetCredential",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestGetCredential(c, b, w, q, q, t);
+        },
+        &AdminService::Get);
+    Unary(
+        set, "Disable",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestDisable(c, b, w, q, q, t);
+        },
+        &AdminService::Disable);
+    Unary(
+        set, "Enable",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestEnable(c, b, w, q, q, t);
+        },
+        &AdminService::Enable);
+    Unary(
+        set, "ResetAvailability",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestResetAvailability(c, b, w, q, q, t);
+        },
+        &AdminService::Reset);
+    Unary(
+        set, "BatchUpdate",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestBatchUpdate(c, b, w, q, q, t);
+        },
+        &AdminService::BatchUpdate);
+    Unary(
+        set, "UndoBatch",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestUndoBatch(c, b, w, q, q, t);
+        },
+        &AdminService::UndoBatch);
   }
   void BindQueries(MethodSet& set) {
-    Unary(set, "ListCredentials",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestListCredentials(c, b, w, q, q, t);
-          },
-          &AdminService::List);
-    Unary(set, "Explain",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestExplain(c, b, w, q, q, t);
-          },
-          &AdminService::Explain);
-    Unary(set, "GetStats",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestGetStats(c, b, w, q, q, t);
-          },
-          &AdminService::Stats);
-    Unary(set, "TestPolicy",
-          [this](auto* c, auto* b, auto* w, auto* q, void* t) {
-            raw_.RequestTestPolicy(c, b, w, q, q, t);
-          },
-          &AdminService::TestPolicy);
+    Unary(
+        set, "ListCredentials",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestListCredentials(c, b, w, q, q, t);
+        },
+        &AdminService::List);
+    Unary(
+        set, "Explain",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestExplain(c, b, w, q, q, t);
+        },
+        &AdminService::Explain);
+    Unary(
+        set, "GetStats",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestGetStats(c, b, w, q, q, t);
+        },
+        &AdminService::Stats);
+    Unary(
+        set, "TestPolicy",
+        [this](auto* c, auto* b, auto* w, auto* q, void* t) {
+          raw_.RequestTestPolicy(c, b, w, q, q, t);
+        },
+        &AdminService::TestPolicy);
   }
   void BindStreams(MethodSet& set) {
     set.ServerStreaming<v1::ExportCredentialsRequest>(

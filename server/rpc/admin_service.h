@@ -1,8 +1,8 @@
-// The control plane. One file a topic: admin_service.cc (binding), admin_credentials.cc, admin_batch.cc,
-// admin_list.cc, admin_query.cc, admin_streams.cc; imports are in import_stream.cc.
+// The control plane. One file a topic: admin_service.cc (binding), admin_credentials.cc,
+// admin_batch.cc, admin_list.cc, admin_query.cc, admin_streams.cc; imports are in import_stream.cc.
 //
-// What walks the fleet (lists, exports, explanations) runs on a worker thread, in steps of at most 256
-// rows a hold of the pool's lock, so that neither loop threads nor Acquire wait for it.
+// What walks the fleet (lists, exports, explanations) runs on a worker thread, in steps of at most
+// 256 rows a hold of the pool's lock, so that neither loop threads nor Acquire wait for it.
 //
 // Thread-safety: handlers run on every loop thread and on the worker.
 #ifndef CREDBROKER_SERVER_RPC_ADMIN_SERVICE_H_

@@ -87,8 +87,8 @@ void AdminService::Export(const CallInfo&, const v1::ExportCredentialsRequest& r
     return stream->Finish(
         BadField("filter", filter.status().message(), v1::ERROR_REASON_INVALID_FILTER));
   }
-  auto run = std::make_shared<ExportRun>(engine_, request, *std::move(filter),
-                                         options_.export_file, stream);
+  auto run = std::make_shared<ExportRun>(engine_, request, *std::move(filter), options_.export_file,
+                                         stream);
   // One message at a time passes through the worker: its turns come one after the other.
   stream->OnEvents(
       [this, run, stream] {

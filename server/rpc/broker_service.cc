@@ -13,8 +13,8 @@ namespace credbroker::rpc {
 namespace {
 
 using Stub = v1::BrokerService;
-using RawBroker = Stub::WithRawMethod_Acquire<
-    Stub::WithRawMethod_Renew<Stub::WithRawMethod_Release<Stub::WithRawMethod_Report<Stub::Service>>>>;
+using RawBroker = Stub::WithRawMethod_Acquire<Stub::WithRawMethod_Renew<
+    Stub::WithRawMethod_Release<Stub::WithRawMethod_Report<Stub::Service>>>>;
 
 // Enough that a burst finds calls waiting; a method that is called less needs fewer.
 constexpr int kHotCalls = 256;
@@ -83,10 +83,9 @@ void BrokerService::Acquire(const CallInfo& info, AcquireResponder responder) {
   const v1::AcquireRequest& request = responder.request();
   if (grpc::Status status = Validate(request); !status.ok()) return responder.Finish(status);
   const AcquireArguments arguments(request, info.principal, info.remaining - kDeadlineMargin);
-  engine::AcquireAnswer answer =
-      engine_.Acquire(arguments.command(), [this, responder](engine::AcquireAnswer later) {
-        Answer(responder, std::move(later));
-      });
+  engine::AcquireAnswer answer = engine_.Acquire(
+      arguments.command(),
+      [this, responder](engine::AcquireAnswer later) { Answer(responder, std::move(later)); });
   metrics_.acquire_duration().ObserveNanoseconds(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began)
           .count());

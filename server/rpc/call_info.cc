@@ -6,8 +6,7 @@
 
 namespace credbroker::rpc {
 
-CallInfo ReadCallInfo(const grpc::ServerContext& context, const Guard& guard,
-                      bool* has_deadline) {
+CallInfo ReadCallInfo(const grpc::ServerContext& context, const Guard& guard, bool* has_deadline) {
   CallInfo info;
   info.principal = guard.principal();
   // On gRPC's own monotonic clock: through the wall clock a step of it would end or prolong calls.

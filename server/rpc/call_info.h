@@ -1,4 +1,5 @@
-// What a handler knows of a call besides its request, and what all calls of a method on a queue share.
+// What a handler knows of a call besides its request, and what all calls of a method on a queue
+// share.
 #ifndef CREDBROKER_SERVER_RPC_CALL_INFO_H_
 #define CREDBROKER_SERVER_RPC_CALL_INFO_H_
 

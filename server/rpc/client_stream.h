@@ -1,10 +1,10 @@
 // ClientStream: serves one client-streaming method on one queue; one read at a time.
 //
-// The handler gets a shared ClientStream and says what to do with a message and at the end. The next
-// message is read only when the consumer asks (Next), so a fast sender waits in the transport.
+// The handler gets a shared ClientStream and says what to do with a message and at the end. The
+// next message is read only when the consumer asks (Next), so a fast sender waits in the transport.
 //
-// Thread-safety: Next and Finish may be called from any thread; the callbacks run on the queue's loop
-// thread.
+// Thread-safety: Next and Finish may be called from any thread; the callbacks run on the queue's
+// loop thread.
 #ifndef CREDBROKER_SERVER_RPC_CLIENT_STREAM_H_
 #define CREDBROKER_SERVER_RPC_CLIENT_STREAM_H_
 

@@ -59,13 +59,27 @@ v1::AuthHealth ToProto(core::AuthHealth health) {
 
 v1::Cause ToProto(core::Cause cause) {
   static constexpr v1::Cause kCauses[core::kCauseCount] = {
-      v1::CAUSE_UNSPECIFIED, v1::CAUSE_RATE_LIMITED,  v1::CAUSE_QUOTA_EXHAUSTED,
-      v1::CAUSE_TOKEN_REJECTED, v1::CAUSE_FORBIDDEN,  v1::CAUSE_CHALLENGE,
-      v1::CAUSE_MODEL_NOT_FOUND, v1::CAUSE_TRANSIENT, v1::CAUSE_REFRESH,
-      v1::CAUSE_EXPIRED,     v1::CAUSE_UNCONFIRMED,   v1::CAUSE_OVERLOADED,
-      v1::CAUSE_NETWORK,     v1::CAUSE_POLICY,        v1::CAUSE_OPERATOR,
-      v1::CAUSE_REAUTH_REQUIRED, v1::CAUSE_DISABLED_BY_POLICY, v1::CAUSE_BUSY,
-      v1::CAUSE_BREAKER_OPEN, v1::CAUSE_HALF_OPEN,    v1::CAUSE_WEIGHT,
+      v1::CAUSE_UNSPECIFIED,
+      v1::CAUSE_RATE_LIMITED,
+      v1::CAUSE_QUOTA_EXHAUSTED,
+      v1::CAUSE_TOKEN_REJECTED,
+      v1::CAUSE_FORBIDDEN,
+      v1::CAUSE_CHALLENGE,
+      v1::CAUSE_MODEL_NOT_FOUND,
+      v1::CAUSE_TRANSIENT,
+      v1::CAUSE_REFRESH,
+      v1::CAUSE_EXPIRED,
+      v1::CAUSE_UNCONFIRMED,
+      v1::CAUSE_OVERLOADED,
+      v1::CAUSE_NETWORK,
+      v1::CAUSE_POLICY,
+      v1::CAUSE_OPERATOR,
+      v1::CAUSE_REAUTH_REQUIRED,
+      v1::CAUSE_DISABLED_BY_POLICY,
+      v1::CAUSE_BUSY,
+      v1::CAUSE_BREAKER_OPEN,
+      v1::CAUSE_HALF_OPEN,
+      v1::CAUSE_WEIGHT,
   };
   return kCauses[static_cast<size_t>(cause)];
 }
@@ -157,7 +171,8 @@ v1::FailureAction ToProto(core::Action action) {
 
 v1::TransitionReason ToProto(core::Why why) {
   // The API counts the same list from 1.
-  static_assert(static_cast<int>(core::Why::kBatchUndone) + 1 == v1::TRANSITION_REASON_BATCH_UNDONE);
+  static_assert(static_cast<int>(core::Why::kBatchUndone) + 1 ==
+                v1::TRANSITION_REASON_BATCH_UNDONE);
   static_assert(static_cast<int>(core::Why::kReset) + 1 == v1::TRANSITION_REASON_RESET);
   static_assert(static_cast<int>(core::Why::kMaterialExpired) + 1 ==
                 v1::TRANSITION_REASON_MATERIAL_EXPIRED);
@@ -232,8 +247,8 @@ v1::Verdict ToProto(core::Candidacy candidacy, core::Cause cause) {
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
   const int64_t seconds = absl::ToUnixSeconds(time);
   out->set_seconds(seconds);
-  out->set_nanos(static_cast<int32_t>(
-      absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  out->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
 void SetSpan(absl::Duration span, google::protobuf::Duration* out) {

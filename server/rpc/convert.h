@@ -1,5 +1,5 @@
-// Between protobuf and the core: the only place that knows both. Everything here expects requests that
-// validate.h passed.
+// Between protobuf and the core: the only place that knows both. Everything here expects requests
+// that validate.h passed.
 //
 // Thread-safety: pure functions.
 #ifndef CREDBROKER_SERVER_RPC_CONVERT_H_

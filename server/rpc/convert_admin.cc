@@ -42,10 +42,9 @@ void FillDocument(const core::Document& document, v1::Credential* out) {
     out->mutable_refresh_interval()->set_seconds(*document.refresh_interval_seconds);
   }
   out->set_base_url(document.base_url);
-  if (!document.attributes_json.empty() &&
-      !google::protobuf::util::JsonStringToMessage(document.attributes_json,
-                                                   out->mutable_attributes())
-           .ok()) {
+  if (!document.attributes_json.empty() && !google::protobuf::util::JsonStringToMessage(
+                                                document.attributes_json, out->mutable_attributes())
+                                                .ok()) {
     out->clear_attributes();
   }
   for (const auto& [key, value] : document.labels) (*out->mutable_labels())[key] = value;

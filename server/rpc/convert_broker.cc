@@ -12,8 +12,8 @@
 namespace credbroker::rpc {
 namespace {
 
-// Attributes are kept as the JSON they were written as; a grant carries them parsed. Each thread parses
-// a document's once, as long as the document lives.
+// Attributes are kept as the JSON they were written as; a grant carries them parsed. Each thread
+// parses a document's once, as long as the document lives.
 const google::protobuf::Struct* ParsedAttributes(
     const std::shared_ptr<const core::Document>& document) {
   struct Entry {
@@ -137,8 +137,7 @@ engine::ReportItem ToReportItem(const v1::ReportItem& item, const HeaderList& he
   return out;
 }
 
-void FillResult(const v1::ReportItem& item, const core::ReportReply& reply,
-                v1::ReportResult* out) {
+void FillResult(const v1::ReportItem& item, const core::ReportReply& reply, v1::ReportResult* out) {
   out->set_lease_id(item.lease_id());
   out->set_disposition(ToProto(reply.disposition));
   if (reply.disposition == core::Disposition::kUnknown) return;

@@ -150,11 +150,26 @@ absl::StatusOr<std::shared_ptr<const core::Document>> ToDocument(const v1::Crede
   auto document = std::make_shared<core::Document>();
   document->id = credential.id();
   document->provider = credential.provider();
-  for (const char* path :
-       {"group", "label", "email", "note", "priority", "weight", "prefix", "proxy_url", "headers",
-        "models", "excluded_models", "model_aliases", "disable_cooling", "max_in_flight",
-        "max_in_flight_per_model", "request_retry", "refresh_interval", "base_url", "attributes",
-        "labels"}) {
+  for (const char* path : {"group",
+                           "label",
+                           "email",
+                           "note",
+                           "priority",
+                           "weight",
+                           "prefix",
+                           "proxy_url",
+                           "headers",
+                           "models",
+                           "excluded_models",
+                           "model_aliases",
+                           "disable_cooling",
+                           "max_in_flight",
+                           "max_in_flight_per_model",
+                           "request_retry",
+                           "refresh_interval",
+                           "base_url",
+                           "attributes",
+                           "labels"}) {
     if (absl::Status status = PatchField(path, credential, *document); !status.ok()) return status;
   }
   document->kind = ToKind(credential.kind()).value_or(kind);

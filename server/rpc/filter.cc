@@ -43,9 +43,8 @@ struct Token {
 };
 
 absl::Status Problem(size_t at, absl::string_view token, absl::string_view what) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("at ", at + 1, ", ", token.empty() ? "end" : absl::StrCat("'", token, "'"), ": ",
-                   what));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "at ", at + 1, ", ", token.empty() ? "end" : absl::StrCat("'", token, "'"), ": ", what));
 }
 
 bool IsWordByte(char c) {
@@ -199,7 +198,8 @@ class Parser {
     const absl::string_view name = token_.text;
     node.field = FindFilterField(name, &node.label_key);
     if (node.field == nullptr) {
-      return Problem(token_.at, name, absl::StrCat("no such field; fields are ", FilterFieldNames()));
+      return Problem(token_.at, name,
+                     absl::StrCat("no such field; fields are ", FilterFieldNames()));
     }
     if (fields_ == Filter::Fields::kDocument && !node.field->document) {
       return Problem(token_.at, name, "only fields of the document can be used here");
@@ -228,8 +228,7 @@ class Parser {
     node.text = token_.text;
     switch (node.field->type) {
       case FieldType::kText:
-        if (absl::EndsWith(node.text, "*") &&
-            (token_.kind == Token::Kind::kWord || token_.star)) {
+        if (absl::EndsWith(node.text, "*") && (token_.kind == Token::Kind::kWord || token_.star)) {
           if (!equality) return Problem(token_.at, node.text, "a final * goes with = and != only");
           node.text.pop_back();
           node.prefix = true;

@@ -2,10 +2,11 @@
 //
 //   provider = claude AND priority >= 5 AND (email = "ops-*" OR labels.tier != "gold")
 //
-// Comparisons `field OP value` with OP one of = != < <= > >=, joined by AND, OR, NOT and parentheses.
-// As AIP-160 has it, OR binds tighter than AND: `a AND b OR c` is `a AND (b OR c)`. A value is bare or in
-// double quotes (\" and \\ inside); a final bare `*` in a value matches by prefix (= and != only).
-// Times are RFC 3339. An absent label equals ""; an absent cap or time compares unequal to everything.
+// Comparisons `field OP value` with OP one of = != < <= > >=, joined by AND, OR, NOT and
+// parentheses. As AIP-160 has it, OR binds tighter than AND: `a AND b OR c` is `a AND (b OR c)`. A
+// value is bare or in double quotes (\" and \\ inside); a final bare `*` in a value matches by
+// prefix (= and != only). Times are RFC 3339. An absent label equals ""; an absent cap or time
+// compares unequal to everything.
 //
 // Fields of the document: id, group, provider, kind, label, email, note, source, prefix, proxy_url,
 // base_url, priority, weight, max_in_flight, max_in_flight_per_model, disable_cooling, labels.KEY,

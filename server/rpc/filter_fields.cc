@@ -35,12 +35,11 @@ absl::string_view ProxyHost(const CredentialRow& row, const std::string&) {
   return at == absl::string_view::npos ? url : url.substr(at + 1);
 }
 
-#define CREDBROKER_TEXT(field)                                                    \
-  {                                                                               \
-    #field, FieldType::kText, true,                                               \
-        [](const CredentialRow& row, const std::string&) -> absl::string_view {   \
-          return row.document->field;                                             \
-        }                                                                         \
+#define CREDBROKER_TEXT(field)                                                      \
+  {                                                                                 \
+#field, FieldType::kText, true,                                                 \
+        [](const CredentialRow& row,                                                \
+           const std::string&) -> absl::string_view { return row.document->field; } \
   }
 
 constexpr FilterField kFields[] = {

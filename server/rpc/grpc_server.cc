@@ -181,9 +181,8 @@ class GrpcServer::Listener {
       builder.RegisterService(&bound_.back()->service());
     }
     const unsigned cores = std::thread::hardware_concurrency();
-    const int loops = options.loop_threads > 0
-                          ? options.loop_threads
-                          : std::max(1, static_cast<int>(cores) / 2);
+    const int loops =
+        options.loop_threads > 0 ? options.loop_threads : std::max(1, static_cast<int>(cores) / 2);
     for (int i = 0; i < loops; ++i) queues_.push_back(builder.AddCompletionQueue());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::UnavailableError("gRPC did not start");

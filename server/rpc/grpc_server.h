@@ -1,7 +1,7 @@
 // GrpcServer: one gRPC server a listener, its loop threads, limits and orderly end.
 //
-// A listener is a principal: "unix:<path>" or "loopback". Plain text is served on unix sockets and, only
-// when asked for explicitly, on loopback addresses.
+// A listener is a principal: "unix:<path>" or "loopback". Plain text is served on unix sockets and,
+// only when asked for explicitly, on loopback addresses.
 //
 // Thread-safety: Start, Stop and the destructor belong to one thread.
 #ifndef CREDBROKER_SERVER_RPC_GRPC_SERVER_H_
@@ -46,7 +46,8 @@ class GrpcServer {
   // Exactly one of unix_socket and tcp_address is set.
   struct Endpoint {
     std::optional<UnixListener::Options> unix_socket;
-    // "127.0.0.1:7300" or "[::1]:0". Refused unless it is a loopback address and `plaintext` is set.
+    // "127.0.0.1:7300" or "[::1]:0". Refused unless it is a loopback address and `plaintext` is
+    // set.
     std::string tcp_address;
     bool plaintext = false;
     std::vector<RpcService*> services;  // served here; they outlive the server
@@ -68,9 +69,9 @@ class GrpcServer {
   GrpcServer(const GrpcServer&) = delete;
   GrpcServer& operator=(const GrpcServer&) = delete;
 
-  // Takes no new connection or call, lets calls end for `patience`, cancels the rest, waits until all
-  // have ended. Idempotent. A handler that never answers makes this wait for ever: keep a hard exit
-  // timer behind it.
+  // Takes no new connection or call, lets calls end for `patience`, cancels the rest, waits until
+  // all have ended. Idempotent. A handler that never answers makes this wait for ever: keep a hard
+  // exit timer behind it.
   void Stop(absl::Duration patience);
 
   // Targets a client can connect to, in the order of the options: "unix:/run/x.sock",

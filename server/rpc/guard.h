@@ -38,21 +38,21 @@ struct MethodRule {
 absl::Span<const MethodRule> MethodRules();
 const MethodRule& RuleOf(absl::string_view service, absl::string_view method);
 
-// Calls are counted by what they hold: a unary call for as long as it is answered (or parked), a stream
-// for as long as somebody listens. Health checks are counted apart, so that a flood of other calls
-// cannot make the server look dead.
+// Calls are counted by what they hold: a unary call for as long as it is answered (or parked), a
+// stream for as long as somebody listens. Health checks are counted apart, so that a flood of other
+// calls cannot make the server look dead.
 enum class CallClass { kUnary, kStream, kHealth };
 CallClass ClassOf(const MethodRule& rule);
 
 class Guard {
  public:
   struct Options {
-    std::string principal;       // "unix:<path>" or "loopback"
-    bool count_peers = false;    // by connection; unix peers have no name to tell them apart by
-    int max_unary = 4096;        // in flight, of this principal
+    std::string principal;     // "unix:<path>" or "loopback"
+    bool count_peers = false;  // by connection; unix peers have no name to tell them apart by
+    int max_unary = 4096;      // in flight, of this principal
     int max_streams = 64;
     int max_health = 256;
-    int max_per_peer = 1024;     // of one connection, all classes
+    int max_per_peer = 1024;  // of one connection, all classes
   };
 
   explicit Guard(Options options);

@@ -146,8 +146,7 @@ void HealthService::Check(Responder<HealthCheckRequest, HealthCheckResponse> res
   responder.Finish();
 }
 
-void HealthService::Watch(const HealthCheckRequest& request,
-                          std::shared_ptr<ServerStream> stream) {
+void HealthService::Watch(const HealthCheckRequest& request, std::shared_ptr<ServerStream> stream) {
   auto watcher = std::make_shared<HealthWatcher>(health_, request.service(), stream);
   bool draining = false;
   {

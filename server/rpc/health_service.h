@@ -1,7 +1,7 @@
 // grpc.health.v1.Health over obs::HealthState.
 //
-// Services known: "liveness" (depends on nothing outside the process), "" and "readiness" and the full
-// names of our services (ready to serve). Watch sends the status now and after each change.
+// Services known: "liveness" (depends on nothing outside the process), "" and "readiness" and the
+// full names of our services (ready to serve). Watch sends the status now and after each change.
 //
 // Thread-safety: all functions may be called from any thread.
 #ifndef CREDBROKER_SERVER_RPC_HEALTH_SERVICE_H_

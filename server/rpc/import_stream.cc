@@ -37,23 +37,23 @@ grpc::Status ValidateHeader(const v1::ImportHeader& header) {
   return check.status();
 }
 
-import::ImportJob ToJob(const v1::ImportHeader& header, absl::string_view principal) {
-  import::ImportJob job;
-  job.source.name = header.source();
-  if (!header.group().empty()) job.source.group = header.group();
-  job.source.provider = header.provider();
-  job.source.mode = header.mode() == v1::IMPORT_MODE_SKIP   ? import::Mode::kSkip
-                    : header.mode() == v1::IMPORT_MODE_FAIL ? import::Mode::kFail
-                                                            : import::Mode::kUpdate;
-  job.source.key_per_line = header.key_per_line();
-  std::map<std::string, std::string> labels(header.labels().begin(), header.labels().end());
-  job.source.labels.assign(labels.begin(), labels.end());
-  job.dry_run = header.dry_run();
-  if (header.max_results() > 0) job.max_results = header.max_results();
-  job.actor = std::string(principal);
-  job.comment = header.comment();
-  return job;
-}
+import::ImportJob ToJob(const v1::ImportHeader& header,
+                        absl::string_view principal){import::ImportJob job;
+job.source.name = header.source();
+if (!header.group().empty()) job.source.group = header.group();
+job.source.provider = header.provider();
+job.source.mode = header.mode() == v1::IMPORT_MODE_SKIP   ? import::Mode::kSkip
+                  : header.mode() == v1::IMPORT_MODE_FAIL ? import::Mode::kFail
+                                                          : import::Mode::kUpdate;
+job.source.key_per_line = header.key_per_line();
+std::map<std::string, std::string> labels(header.labels().begin(), header.labels().end());
+job.source.labels.assign(labels.begin(), labels.end());
+job.dry_run = header.dry_run();
+if (header.max_results() > 0) job.max_results = header.max_results();
+job.actor = std::string(principal);
+job.comment = header.comment();
+return job;
+}  // namespace
 
 v1::ImportAction ToProto(import::Action action) {
   switch (action) {
@@ -190,7 +190,7 @@ class ImportRun {
   bool open_ = false;  // the last file goes on in the next message
 };
 
-}  // namespace
+}  // namespace credbroker::rpc
 
 ImportHandler MakeImportHandler(import::Importer& importer) {
   return [&importer](const CallInfo& info, std::shared_ptr<ClientStream> stream, Worker& worker) {

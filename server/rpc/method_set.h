@@ -1,7 +1,7 @@
 // MethodSet: the methods of one service on one queue, and RpcService: how a server binds a service.
 //
-// gRPC ties a grpc::Service to one server, and every listener is a server of its own; hence a service
-// is bound once a listener, while its handlers are shared.
+// gRPC ties a grpc::Service to one server, and every listener is a server of its own; hence a
+// service is bound once a listener, while its handlers are shared.
 #ifndef CREDBROKER_SERVER_RPC_METHOD_SET_H_
 #define CREDBROKER_SERVER_RPC_METHOD_SET_H_
 
@@ -30,8 +30,8 @@ class MethodSet {
 
   // `arm(context, bytes, writer, queue, tag)` asks the generated service for the next call.
   template <typename Request, typename Reply, typename Arm>
-  void Unary(const char* method, Arm arm,
-             typename UnaryMethod<Request, Reply>::Handler handler, int count = 8) {
+  void Unary(const char* method, Arm arm, typename UnaryMethod<Request, Reply>::Handler handler,
+             int count = 8) {
     auto pool = std::make_unique<UnaryMethod<Request, Reply>>(Site(method), std::move(arm),
                                                               std::move(handler));
     pool->Arm(count);

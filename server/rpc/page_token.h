@@ -1,5 +1,5 @@
-// Page tokens: where a list goes on, bound to the query it belongs to. Opaque to callers, not secret:
-// a token made up by hand can only page wrongly through what its maker may list anyway.
+// Page tokens: where a list goes on, bound to the query it belongs to. Opaque to callers, not
+// secret: a token made up by hand can only page wrongly through what its maker may list anyway.
 // Thread-safety: pure functions.
 #ifndef CREDBROKER_SERVER_RPC_PAGE_TOKEN_H_
 #define CREDBROKER_SERVER_RPC_PAGE_TOKEN_H_

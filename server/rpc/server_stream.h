@@ -1,9 +1,9 @@
 // ServerStream: serves one server-streaming method on one queue, with at most one write in flight.
 //
-// The handler gets the request and a shared ServerStream. It says what to do when the stream may take
-// the next message (`ready`, called first right after the handler returns) and when the caller went
-// away (`closed`). Nothing is queued here: a producer writes only when asked, or when it knows that
-// nothing is in flight, so a slow reader costs the memory of one message.
+// The handler gets the request and a shared ServerStream. It says what to do when the stream may
+// take the next message (`ready`, called first right after the handler returns) and when the caller
+// went away (`closed`). Nothing is queued here: a producer writes only when asked, or when it knows
+// that nothing is in flight, so a slow reader costs the memory of one message.
 //
 // Thread-safety: Write and Finish may be called from any thread; `ready` and `closed` run on the
 // queue's loop thread, never both at once.

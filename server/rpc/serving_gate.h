@@ -1,4 +1,5 @@
-// ServingGate: whether the services take calls, and if not, why. The server turns it; services look.
+// ServingGate: whether the services take calls, and if not, why. The server turns it; services
+// look.
 //
 // Thread-safety: every member may be called from any thread.
 #ifndef CREDBROKER_SERVER_RPC_SERVING_GATE_H_

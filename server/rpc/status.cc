@@ -93,8 +93,8 @@ size_t FieldPathLength(absl::string_view message) {
   const size_t colon = message.find(": ");
   if (colon == absl::string_view::npos || colon == 0 || colon > 96) return 0;
   const auto in_path = [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' ||
-           c == '[' || c == ']' || c == '-';
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '[' ||
+           c == ']' || c == '-';
   };
   return std::all_of(message.begin(), message.begin() + static_cast<ptrdiff_t>(colon), in_path)
              ? colon

@@ -36,7 +36,8 @@ grpc::StatusCode CodeOf(v1::ErrorReason reason);
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-grpc::Status Error(v1::ErrorReason reason, absl::string_view message, const Metadata& metadata = {});
+grpc::Status Error(v1::ErrorReason reason, absl::string_view message,
+                   const Metadata& metadata = {});
 // INVALID_ARGUMENT with BadRequest. REQUIRES: `violations` is not empty.
 grpc::Status BadRequest(const std::vector<FieldViolation>& violations,
                         v1::ErrorReason reason = v1::ERROR_REASON_INVALID_FIELD);
@@ -53,8 +54,8 @@ struct Reasons {
   v1::ErrorReason invalid = v1::ERROR_REASON_INVALID_FIELD;
 };
 
-// Of the engine and what is below it. A message of the form "field: text" of an INVALID_ARGUMENT names
-// the field. What a caller cannot act upon (INTERNAL and the like) is logged, not shown.
+// Of the engine and what is below it. A message of the form "field: text" of an INVALID_ARGUMENT
+// names the field. What a caller cannot act upon (INTERNAL and the like) is logged, not shown.
 grpc::Status FromAbsl(const absl::Status& status, const Reasons& reasons = {});
 
 }  // namespace credbroker::rpc

@@ -3,14 +3,14 @@
 //   UnaryMethod<AcquireRequest, Grant> acquire(site, arm, handler);
 //   acquire.Arm(128);
 //
-// The handler reads top to bottom: it gets a Responder with the parsed request, and answers at once or
-// later, from any thread. The call re-arms before the handler runs, is admitted by the guard, has a
-// deadline, is counted, and goes back to the pool when gRPC, the handler and a pending deadline alarm
-// are all done with it. Nobody but the pool frees a call.
+// The handler reads top to bottom: it gets a Responder with the parsed request, and answers at once
+// or later, from any thread. The call re-arms before the handler runs, is admitted by the guard,
+// has a deadline, is counted, and goes back to the pool when gRPC, the handler and a pending
+// deadline alarm are all done with it. Nobody but the pool frees a call.
 //
-// Thread-safety: everything here runs on the queue's loop thread, but Responder, whose Finish may be
-// called from any thread, once. A call's answer is sent from the thread that gives it: gRPC allows
-// that, and a hop through the queue would only add latency.
+// Thread-safety: everything here runs on the queue's loop thread, but Responder, whose Finish may
+// be called from any thread, once. A call's answer is sent from the thread that gives it: gRPC
+// allows that, and a hop through the queue would only add latency.
 #ifndef CREDBROKER_SERVER_RPC_UNARY_CALL_H_
 #define CREDBROKER_SERVER_RPC_UNARY_CALL_H_
 
@@ -89,10 +89,9 @@ class UnaryCall {
 // The calls of one method on one queue.
 class UnaryPool {
  public:
-  using ArmFunction =
-      std::function<void(grpc::ServerContext*, grpc::ByteBuffer*,
-                         grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>*,
-                         grpc::ServerCompletionQueue*, void*)>;
+  using ArmFunction = std::function<void(grpc::ServerContext*, grpc::ByteBuffer*,
+                                         grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>*,
+                                         grpc::ServerCompletionQueue*, void*)>;
 
   UnaryPool(MethodSite site, ArmFunction arm) : site_(site), arm_(std::move(arm)) {}
   virtual ~UnaryPool() = default;

@@ -35,7 +35,7 @@ sockaddr_un AddressOf(const std::string& path) {
 
 // Removes what a dead server left at `path`; leaves everything else alone.
 absl::Status ClearStale(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) {
     return errno == ENOENT ? absl::OkStatus() : SystemError("cannot look at", path);
   }
@@ -46,8 +46,7 @@ absl::Status ClearStale(const std::string& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return SystemError("cannot make a socket for", path);
   const sockaddr_un address = AddressOf(path);
-  const int result =
-      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  const int result = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   const int error = errno;
   ::close(fd);
   // EAGAIN: its backlog is full, so somebody listens.
@@ -69,17 +68,17 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(Options options
   const std::string& path = options.path;
   if (path.empty() || path[0] != '/' || path.size() >= sizeof(sockaddr_un{}.sun_path) ||
       path.find('\0') != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "socket path '", path, "' must be absolute and at most ",
-        sizeof(sockaddr_un{}.sun_path) - 1, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("socket path '", path,
+                                                   "' must be absolute and at most ",
+                                                   sizeof(sockaddr_un{}.sun_path) - 1, " bytes"));
   }
   if (absl::Status status = ClearStale(path); !status.ok()) return status;
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return SystemError("cannot make a socket for", path);
-  // Before bind: the file never exists with wider rights than asked for. After it: the umask may have
-  // taken some away.
+  // Before bind: the file never exists with wider rights than asked for. After it: the umask may
+  // have taken some away.
   const sockaddr_un address = AddressOf(path);
-  struct stat info{};
+  struct stat info {};
   if (::fchmod(fd, options.mode) != 0 ||
       ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::chmod(path.c_str(), options.mode) != 0 || ::lstat(path.c_str(), &info) != 0 ||
@@ -118,7 +117,7 @@ void UnixListener::Stop() {
   if (thread_.joinable()) thread_.join();
   // A client that comes now is refused at once instead of waiting in a backlog nobody reads.
   ::shutdown(fd_, SHUT_RDWR);
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path().c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_) {
     ::unlink(path().c_str());
   }

@@ -1,7 +1,7 @@
 // UnixListener: a unix socket with an accept loop of its own, which asks the kernel who connects.
 //
-// gRPC 1.51 shows a handler no peer credentials, so who may use a socket is decided here: a connection
-// of a uid that is not admitted is closed before gRPC sees it.
+// gRPC 1.51 shows a handler no peer credentials, so who may use a socket is decided here: a
+// connection of a uid that is not admitted is closed before gRPC sees it.
 //
 // Thread-safety: Stop may be called from any thread; the rest belongs to the owner.
 #ifndef CREDBROKER_SERVER_RPC_UNIX_LISTENER_H_
@@ -24,13 +24,13 @@ namespace credbroker::rpc {
 class UnixListener {
  public:
   struct Options {
-    std::string path;            // absolute, at most 107 bytes
-    mode_t mode = 0660;          // of the socket file, whatever the umask
-    std::vector<uid_t> uids;     // admitted besides root and our own
+    std::string path;         // absolute, at most 107 bytes
+    mode_t mode = 0660;       // of the socket file, whatever the umask
+    std::vector<uid_t> uids;  // admitted besides root and our own
   };
 
-  // Binds and listens. A socket file nobody answers on is replaced; anything else that stands in the
-  // way (a live server, a plain file, a symbolic link) is left alone:
+  // Binds and listens. A socket file nobody answers on is replaced; anything else that stands in
+  // the way (a live server, a plain file, a symbolic link) is left alone:
   //   FAILED_PRECONDITION: another server listens; INVALID_ARGUMENT: the path cannot be a socket;
   //   UNAVAILABLE: the system refused.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Open(Options options);

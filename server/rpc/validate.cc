@@ -51,8 +51,7 @@ void Checker::Name(absl::string_view value, absl::string_view field) {
 void Checker::Id(absl::string_view value, absl::string_view field) {
   Text(value, 256, field);
   if (value.empty()) return;
-  if (value.front() == '/' || value.back() == '/' ||
-      value.find("//") != absl::string_view::npos) {
+  if (value.front() == '/' || value.back() == '/' || value.find("//") != absl::string_view::npos) {
     Add(field, "must not begin or end with \"/\" nor have \"//\"");
   }
 }
@@ -84,8 +83,8 @@ void Checker::Span(const google::protobuf::Duration& value, absl::Duration min, 
 }
 
 void Checker::Time(const google::protobuf::Timestamp& value, absl::string_view field) {
-  if (value.seconds() < kMinTimeSeconds || value.seconds() > kMaxTimeSeconds ||
-      value.nanos() < 0 || value.nanos() > kNanos) {
+  if (value.seconds() < kMinTimeSeconds || value.seconds() > kMaxTimeSeconds || value.nanos() < 0 ||
+      value.nanos() > kNanos) {
     Add(field, "is not a valid time");
   }
 }
@@ -94,17 +93,16 @@ void Checker::Url(absl::string_view value, absl::string_view schemes, absl::stri
   Text(value, 2048, field);
   if (value.empty()) return;
   const size_t colon = value.find("://");
-  const std::string scheme =
-      absl::AsciiStrToLower(value.substr(0, std::min(colon, value.size())));
+  const std::string scheme = absl::AsciiStrToLower(value.substr(0, std::min(colon, value.size())));
   const std::vector<std::string> allowed = absl::StrSplit(schemes, ',');
-  const absl::string_view rest =
-      colon == absl::string_view::npos ? "" : value.substr(colon + 3);
+  const absl::string_view rest = colon == absl::string_view::npos ? "" : value.substr(colon + 3);
   absl::string_view host = rest.substr(0, rest.find_first_of("/?#"));
   if (const size_t at = host.rfind('@'); at != absl::string_view::npos) host.remove_prefix(at + 1);
   if (colon == absl::string_view::npos ||
       std::find(allowed.begin(), allowed.end(), scheme) == allowed.end() || host.empty() ||
       host.front() == ':' || value.find(' ') != absl::string_view::npos) {
-    Add(field, absl::StrCat("must be an address like ", allowed[0], "://host:port (", schemes, ")"));
+    Add(field,
+        absl::StrCat("must be an address like ", allowed[0], "://host:port (", schemes, ")"));
   }
 }
 

@@ -1,5 +1,5 @@
-// Bounds of request fields. Every rule is the one its field states in proto/; each message says what is
-// wrong and what would be right. UTF-8 is checked where the request is parsed (wire.h).
+// Bounds of request fields. Every rule is the one its field states in proto/; each message says
+// what is wrong and what would be right. UTF-8 is checked where the request is parsed (wire.h).
 //
 // Thread-safety: Checker is thread-compatible; the rest are pure functions.
 #ifndef CREDBROKER_SERVER_RPC_VALIDATE_H_

@@ -45,11 +45,11 @@ void CheckHeaderMap(const google::protobuf::Map<std::string, std::string>& heade
                     Checker& check) {
   check.Count(static_cast<int>(headers.size()), 64, "headers");
   for (const auto& [name, value] : headers) {
-    const bool token = !name.empty() && name.size() <= 256 &&
-                       std::all_of(name.begin(), name.end(), [](char c) {
-                         return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-                                absl::StrContains("!#$%&'*+-.^_`|~", absl::string_view(&c, 1));
-                       });
+    const bool token =
+        !name.empty() && name.size() <= 256 && std::all_of(name.begin(), name.end(), [](char c) {
+          return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                 absl::StrContains("!#$%&'*+-.^_`|~", absl::string_view(&c, 1));
+        });
     if (!token) check.Add("headers", "a name is not 1 to 256 bytes of a header name");
     check.Text(value, 8192, "headers");
   }
@@ -96,7 +96,8 @@ void CheckCredential(const v1::Credential& credential, Checker& check) {
   if (credential.has_max_in_flight_per_model()) {
     check.Range(credential.max_in_flight_per_model(), 0, kMaxCap, "max_in_flight_per_model");
   }
-  if (credential.has_request_retry()) check.Range(credential.request_retry(), 0, 100, "request_retry");
+  if (credential.has_request_retry())
+    check.Range(credential.request_retry(), 0, 100, "request_retry");
   if (credential.has_refresh_interval()) {
     check.Span(credential.refresh_interval(), absl::Minutes(1), absl::Hours(90 * 24),
                "refresh_interval");
@@ -158,7 +159,9 @@ void CheckUntil(const google::protobuf::Timestamp& until, absl::Time now, absl::
   if (check.ok() && ToTime(until) <= now) check.Add(field, "must be in the future");
 }
 
-void CheckFilterText(const std::string& filter, Checker& check) { check.Text(filter, 4096, "filter"); }
+void CheckFilterText(const std::string& filter, Checker& check) {
+  check.Text(filter, 4096, "filter");
+}
 
 void CheckPage(int size, Checker& check) { check.Range(size, 0, 1000, "page_size"); }
 
@@ -201,7 +204,8 @@ void CheckOperation(const v1::BatchOperation& operation, int index, absl::Time n
       check.Name(operation.set_group(), field("set_group"));
       break;
     case v1::BatchOperation::kSetLabels:
-      check.Count(static_cast<int>(operation.set_labels().set().size()), 8, field("set_labels.set"));
+      check.Count(static_cast<int>(operation.set_labels().set().size()), 8,
+                  field("set_labels.set"));
       check.Count(operation.set_labels().remove_size(), 8, field("set_labels.remove"));
       for (const auto& [key, value] : operation.set_labels().set()) {
         CheckLabel(key, value, field("set_labels.set"), check);
@@ -275,11 +279,18 @@ grpc::Status Validate(const v1::CreateCredentialRequest& request) {
 }
 
 grpc::Status Validate(const v1::UpdateCredentialRequest& request) {
-  static const auto* const settable = new std::set<std::string>{
-      "group", "kind", "label", "email", "note", "priority", "weight", "prefix", "proxy_url",
-      "headers", "models", "excluded_models", "model_aliases", "disable_cooling", "max_in_flight",
-      "max_in_flight_per_model", "request_retry", "refresh_interval", "base_url", "attributes",
-      "labels"};
+  static const auto* const settable =
+      new std::set<std::string>{"group",         "kind",
+                                "label",         "email",
+                                "note",          "priority",
+                                "weight",        "prefix",
+                                "proxy_url",     "headers",
+                                "models",        "excluded_models",
+                                "model_aliases", "disable_cooling",
+                                "max_in_flight", "max_in_flight_per_model",
+                                "request_retry", "refresh_interval",
+                                "base_url",      "attributes",
+                                "labels"};
   Checker check("credential.");
   CheckCredential(request.credential(), check);
   if (!check.ok()) return check.status();
@@ -288,7 +299,8 @@ grpc::Status Validate(const v1::UpdateCredentialRequest& request) {
   for (const std::string& path : request.update_mask().paths()) {
     const bool label = absl::StartsWith(path, "labels.") && path.size() > 7;
     if (path == "*") {
-      rest.Add("update_mask", "\"*\" would clear fields this client does not know; name the fields");
+      rest.Add("update_mask",
+               "\"*\" would clear fields this client does not know; name the fields");
     } else if (!label && settable->count(path) == 0) {
       rest.Add("update_mask", absl::StrCat("'", path, "' is not a field that can be set"));
     }
@@ -345,7 +357,8 @@ grpc::Status Validate(const v1::BatchUpdateRequest& request, absl::Time now) {
   if (seen.count(v1::BatchOperation::kDelete) != 0 && request.operations_size() > 1) {
     check.Add("operations", "delete goes alone");
   }
-  if (seen.count(v1::BatchOperation::kEnable) != 0 && seen.count(v1::BatchOperation::kDisable) != 0) {
+  if (seen.count(v1::BatchOperation::kEnable) != 0 &&
+      seen.count(v1::BatchOperation::kDisable) != 0) {
     check.Add("operations", "enable and disable exclude each other");
   }
   CheckRequestId(request.request_id(), check);

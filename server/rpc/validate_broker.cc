@@ -40,9 +40,12 @@ void CheckHeaders(const google::protobuf::RepeatedPtrField<v1::Header>& headers,
 }
 
 void CheckItem(const v1::ReportItem& item, int index, Checker& check) {
-  const auto field = [&](absl::string_view name) { return absl::StrCat("items[", index, "].", name); };
+  const auto field = [&](absl::string_view name) {
+    return absl::StrCat("items[", index, "].", name);
+  };
   if (item.lease_id().empty()) check.Require(false, field("lease_id"));
-  if (item.lease_id().size() > kMaxLeaseId) check.Text(item.lease_id(), kMaxLeaseId, field("lease_id"));
+  if (item.lease_id().size() > kMaxLeaseId)
+    check.Text(item.lease_id(), kMaxLeaseId, field("lease_id"));
   if (!v1::Outcome_IsValid(item.outcome())) check.Add(field("outcome"), "is not a known value");
   if (item.http_status() != 0 && (item.http_status() < 100 || item.http_status() > 599)) {
     check.Add(field("http_status"),
@@ -59,7 +62,8 @@ void CheckItem(const v1::ReportItem& item, int index, Checker& check) {
   if (!v1::NetworkErrorKind_IsValid(item.network_error())) {
     check.Add(field("network_error"), "is not a known value");
   }
-  if (item.material_version() < 0) check.Range(item.material_version(), 0, INT64_MAX, field("material_version"));
+  if (item.material_version() < 0)
+    check.Range(item.material_version(), 0, INT64_MAX, field("material_version"));
   if (item.has_event_time()) check.Time(item.event_time(), field("event_time"));
   if (!item.headers().empty()) CheckHeaders(item.headers(), field("headers"), check);
 }

@@ -51,9 +51,9 @@ class CredentialWatch : public std::enable_shared_from_this<CredentialWatch> {
 
   engine::Mutex mutex_;
   bool initial_ ABSL_GUARDED_BY(mutex_);
-  std::string scanned_ ABSL_GUARDED_BY(mutex_);               // id the initial scan has reached
+  std::string scanned_ ABSL_GUARDED_BY(mutex_);  // id the initial scan has reached
   bool scan_done_ ABSL_GUARDED_BY(mutex_) = false;
-  std::deque<std::string> ids_ ABSL_GUARDED_BY(mutex_);       // of the scan, not yet sent
+  std::deque<std::string> ids_ ABSL_GUARDED_BY(mutex_);  // of the scan, not yet sent
   std::deque<engine::NumberedChange> changes_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<std::string> known_ ABSL_GUARDED_BY(mutex_);  // ids the caller was told of
   bool cut_ ABSL_GUARDED_BY(mutex_) = false;

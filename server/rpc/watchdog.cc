@@ -39,8 +39,7 @@ grpc::Status CheckOnce(const std::string& target, absl::Duration patience) {
 
 }  // namespace
 
-Watchdog::Watchdog(Options options)
-    : options_(std::move(options)), thread_([this] { Run(); }) {}
+Watchdog::Watchdog(Options options) : options_(std::move(options)), thread_([this] { Run(); }) {}
 
 Watchdog::~Watchdog() {
   {
@@ -56,8 +55,7 @@ void Watchdog::Run() {
   while (true) {
     {
       using Steady = std::chrono::steady_clock;
-      const Steady::time_point next =
-          Steady::now() + absl::ToChronoNanoseconds(options_.interval);
+      const Steady::time_point next = Steady::now() + absl::ToChronoNanoseconds(options_.interval);
       engine::MutexLock lock(mutex_);
       while (!stop_ && Steady::now() < next) wake_.WaitFor(mutex_, next - Steady::now());
       if (stop_) return;
@@ -70,10 +68,9 @@ void Watchdog::Run() {
         continue;
       }
       ++failures[i];
-      obs::LogWarning("rpc", "the watchdog's check failed",
-                      {{"target", target},
-                       {"failures", failures[i]},
-                       {"error", status.error_message()}});
+      obs::LogWarning(
+          "rpc", "the watchdog's check failed",
+          {{"target", target}, {"failures", failures[i]}, {"error", status.error_message()}});
       if (failures[i] >= options_.failures) {
         options_.on_dead(target);
         return;

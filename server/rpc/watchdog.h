@@ -1,8 +1,8 @@
 // Watchdog: makes a real health check through each listener, over a new connection each time.
 //
-// A process that ran out of descriptors stops accepting for good while everything inside looks well;
-// only a call from outside shows it. After three failures in a row on one listener `on_dead` runs, and
-// the program ends itself so that its supervisor starts it anew.
+// A process that ran out of descriptors stops accepting for good while everything inside looks
+// well; only a call from outside shows it. After three failures in a row on one listener `on_dead`
+// runs, and the program ends itself so that its supervisor starts it anew.
 //
 // Thread-safety: construct and destroy on one thread.
 #ifndef CREDBROKER_SERVER_RPC_WATCHDOG_H_

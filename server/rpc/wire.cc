@@ -16,8 +16,7 @@ namespace {
 // The field protobuf complained about last on this thread.
 thread_local std::string last_bad_utf8;
 
-void OnProtobufLog(google::protobuf::LogLevel level, const char*, int,
-                   const std::string& message) {
+void OnProtobufLog(google::protobuf::LogLevel level, const char*, int, const std::string& message) {
   // "String field 'credbroker.v1.AcquireRequest.model' contains invalid UTF-8 data when ..."
   constexpr absl::string_view kField = "String field";
   if (absl::string_view(message).substr(0, kField.size()) == kField) {
@@ -26,9 +25,9 @@ void OnProtobufLog(google::protobuf::LogLevel level, const char*, int,
     last_bad_utf8 = end == std::string::npos ? "" : message.substr(begin + 1, end - begin - 1);
     return;
   }
-  obs::Log(level >= google::protobuf::LOGLEVEL_ERROR ? obs::LogLevel::kError
-                                                     : obs::LogLevel::kWarning,
-           "protobuf", message);
+  obs::Log(
+      level >= google::protobuf::LOGLEVEL_ERROR ? obs::LogLevel::kError : obs::LogLevel::kWarning,
+      "protobuf", message);
 }
 
 }  // namespace
@@ -39,7 +38,7 @@ grpc::Status Parse(grpc::ByteBuffer& bytes, google::protobuf::Message& message) 
   last_bad_utf8.clear();
   const grpc::Status status =
       grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(&bytes,
-                                                                                  &message);
+                                                                                   &message);
   if (status.ok()) return status;
   if (last_bad_utf8.empty()) {
     return BadField("request", absl::StrCat("is not a valid ", message.GetTypeName()));

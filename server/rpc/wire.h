@@ -17,8 +17,8 @@ namespace credbroker::rpc {
 // Idempotent; the server builder calls it.
 void InstallParseLog();
 
-// Replaces `message` by what `bytes` (consumed) holds. INVALID_ARGUMENT where they are malformed or a
-// string is not UTF-8, the field named.
+// Replaces `message` by what `bytes` (consumed) holds. INVALID_ARGUMENT where they are malformed or
+// a string is not UTF-8, the field named.
 grpc::Status Parse(grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 
 // A message that fits the limits always serialises.

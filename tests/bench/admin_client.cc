@@ -1,8 +1,8 @@
 // What the fleet benchmark asks of the control plane. Prints one line of JSON.
 //
-//   admin_client TARGET create COUNT TOKEN_BYTES     credentials claude-0000000 .. of provider claude
-//   admin_client TARGET list SECONDS                 pages of 100 with a filter, one after another
-//   admin_client TARGET batch COUNT PRIORITY         BatchUpdate of the first COUNT ids
+//   admin_client TARGET create COUNT TOKEN_BYTES     credentials claude-0000000 .. of provider
+//   claude admin_client TARGET list SECONDS                 pages of 100 with a filter, one after
+//   another admin_client TARGET batch COUNT PRIORITY         BatchUpdate of the first COUNT ids
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

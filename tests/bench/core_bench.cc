@@ -1,6 +1,6 @@
-// Times the core's pair Acquire + Report(success) beside Floor(N), round by round in one process, and
-// writes every sample as JSON; `run` makes medians and intervals of them. A refused Acquire is timed
-// beside a granted one.
+// Times the core's pair Acquire + Report(success) beside Floor(N), round by round in one process,
+// and writes every sample as JSON; `run` makes medians and intervals of them. A refused Acquire is
+// timed beside a granted one.
 //
 //   core_bench [--smoke] [--rounds N] [--steps N] [--sizes 1000,10000] [--situation NUMBER]
 //              [--sorted] [--only-pairs]
@@ -82,8 +82,7 @@ void Measure(Situation situation, const Options& options,
     Floor* const floor = floors[i].get();
     subjects.push_back({"floor", size, [floor](int steps) { return floor->Run(steps); }, {}});
     if (situation == Situation::kAllCooling) {
-      fleets.push_back(
-          std::make_unique<Fleet>(Situation::kAllAvailable, size, options.shuffled));
+      fleets.push_back(std::make_unique<Fleet>(Situation::kAllAvailable, size, options.shuffled));
       Fleet* const healthy = fleets.back().get();
       subjects.push_back({"grant", size, [healthy](int steps) { return healthy->Run(steps); }, {}});
     }
@@ -98,7 +97,8 @@ void Measure(Situation situation, const Options& options,
       subjects[i].nanoseconds.push_back(TimeSteps(subjects[i], options.steps));
     }
   }
-  for (const Subject& subject : subjects) Print(std::string(Name(situation)).c_str(), subject, first);
+  for (const Subject& subject : subjects)
+    Print(std::string(Name(situation)).c_str(), subject, first);
 }
 
 std::vector<int> Numbers(const char* text) {
@@ -169,8 +169,8 @@ int Main(int argc, char** argv) {
 }  // namespace credbroker::bench
 
 int main(int argc, char** argv) {
-  // With one thread glibc takes locks, and libstdc++ counts references, without atomic instructions.
-  // The server has more than one.
+  // With one thread glibc takes locks, and libstdc++ counts references, without atomic
+  // instructions. The server has more than one.
   std::mutex idle;
   idle.lock();
   std::thread second([&idle] { std::lock_guard<std::mutex> wait(idle); });

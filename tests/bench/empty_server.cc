@@ -1,5 +1,5 @@
-// A BrokerService whose handlers only copy a prebuilt reply, on the broker's own transport: what the
-// broker is compared with.
+// A BrokerService whose handlers only copy a prebuilt reply, on the broker's own transport: what
+// the broker is compared with.
 //
 //   empty_server SOCKET GRANT_FILE REPORT_FILE
 //
@@ -37,8 +37,7 @@ class EmptyService final : public rpc::RpcService {
     grpc::Service& service() override { return raw_; }
     void Serve(rpc::Guard& guard, obs::GrpcServerMetrics& metrics,
                grpc::ServerCompletionQueue& queue) override {
-      auto set =
-          std::make_unique<rpc::MethodSet>(Stub::service_full_name(), guard, metrics, queue);
+      auto set = std::make_unique<rpc::MethodSet>(Stub::service_full_name(), guard, metrics, queue);
       set->Unary<v1::AcquireRequest, v1::Grant>(
           "Acquire",
           [this](auto* c, auto* b, auto* w, auto* q, void* t) {

@@ -33,10 +33,14 @@ core::Settings SettingsFor(Situation situation) {
 // How many of `credentials` wait.
 int Waiting(Situation situation, int credentials) {
   switch (situation) {
-    case Situation::kWaiting90: return credentials / 10 * 9;
-    case Situation::kWaiting99: return credentials / 100 * 99;
-    case Situation::kAllCooling: return credentials - 1;  // the last one once it holds the leases
-    default: return 0;
+    case Situation::kWaiting90:
+      return credentials / 10 * 9;
+    case Situation::kWaiting99:
+      return credentials / 100 * 99;
+    case Situation::kAllCooling:
+      return credentials - 1;  // the last one once it holds the leases
+    default:
+      return 0;
   }
 }
 
@@ -68,12 +72,18 @@ std::shared_ptr<const core::HealthRecord> RateLimited(core::Uid uid, absl::Time 
 
 absl::string_view Name(Situation situation) {
   switch (situation) {
-    case Situation::kAllAvailable: return "0 % WAITING";
-    case Situation::kWaiting90: return "90 % WAITING";
-    case Situation::kWaiting99: return "99 % WAITING";
-    case Situation::kAllCooling: return "all cooling";
-    case Situation::kAffinity: return "affinity";
-    case Situation::kWeighted: return "weighted";
+    case Situation::kAllAvailable:
+      return "0 % WAITING";
+    case Situation::kWaiting90:
+      return "90 % WAITING";
+    case Situation::kWaiting99:
+      return "99 % WAITING";
+    case Situation::kAllCooling:
+      return "all cooling";
+    case Situation::kAffinity:
+      return "affinity";
+    case Situation::kWeighted:
+      return "weighted";
   }
   return "";
 }

@@ -1,5 +1,6 @@
-// A pool with N credentials in one of the situations the core is measured in, and the pair Acquire +
-// Report(success) on it, each under an uncontended lock as the server takes it. Thread-compatible.
+// A pool with N credentials in one of the situations the core is measured in, and the pair Acquire
+// + Report(success) on it, each under an uncontended lock as the server takes it.
+// Thread-compatible.
 #ifndef CREDBROKER_TESTS_BENCH_FLEET_H_
 #define CREDBROKER_TESTS_BENCH_FLEET_H_
 

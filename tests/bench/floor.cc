@@ -8,8 +8,9 @@
 namespace credbroker::bench {
 namespace {
 
-// Where a record keeps its three numbers: on three cache lines wherever the record begins. The first
-// two say where the next one is, the third names the next record, so no touch can start early.
+// Where a record keeps its three numbers: on three cache lines wherever the record begins. The
+// first two say where the next one is, the third names the next record, so no touch can start
+// early.
 constexpr size_t kFirst = 0, kSecond = 256, kThird = 512;
 
 }  // namespace

@@ -1,7 +1,7 @@
-// Floor(N): what no lease service on one machine can do without, as the yardstick of the core's pair
-// Acquire + Report at N credentials. One step is two uncontended locks, one insert and one erase in a
-// map of kLiveLeases leases, and one dependent touch of three cache lines in a table of N records of
-// 700 bytes. Thread-compatible.
+// Floor(N): what no lease service on one machine can do without, as the yardstick of the core's
+// pair Acquire + Report at N credentials. One step is two uncontended locks, one insert and one
+// erase in a map of kLiveLeases leases, and one dependent touch of three cache lines in a table of
+// N records of 700 bytes. Thread-compatible.
 #ifndef CREDBROKER_TESTS_BENCH_FLOOR_H_
 #define CREDBROKER_TESTS_BENCH_FLOOR_H_
 

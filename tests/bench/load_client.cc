@@ -1,13 +1,14 @@
-// Keeps a number of calls in flight on one channel for a time, or at a rate, and prints what came of
-// it as one line of JSON. One thread, one completion queue.
+// Keeps a number of calls in flight on one channel for a time, or at a rate, and prints what came
+// of it as one line of JSON. One thread, one completion queue.
 //
 //   load_client --target unix:/path --mode MODE [--in-flight N] [--seconds S] [--warm-up S]
 //               [--count N] [--rate N] [--retry-after S] [--save FOLDER]
 //
-// Modes: acquire (ttl 1 s, never reported), pair (Acquire, then Report 200; one pair is one call of the
-// figures, latency is that of the Acquire), cool (Acquire without model, then Report 429 with
-// --retry-after). --count ends after so many calls, --rate starts so many a second however long they
-// take. --save writes the last Grant and ReportResponse as FOLDER/grant.bin and FOLDER/report.bin.
+// Modes: acquire (ttl 1 s, never reported), pair (Acquire, then Report 200; one pair is one call of
+// the figures, latency is that of the Acquire), cool (Acquire without model, then Report 429 with
+// --retry-after). --count ends after so many calls, --rate starts so many a second however long
+// they take. --save writes the last Grant and ReportResponse as FOLDER/grant.bin and
+// FOLDER/report.bin.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -85,8 +86,8 @@ Load::Load(const Options& options)
     : options_(options), lanes_(static_cast<size_t>(options.in_flight)) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  stub_ = v1::BrokerService::NewStub(grpc::CreateCustomChannel(
-      options.target, grpc::InsecureChannelCredentials(), arguments));
+  stub_ = v1::BrokerService::NewStub(
+      grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments));
   request_.add_providers("claude");
   if (options.mode != "cool") request_.set_model("claude-opus-4-1-20250805");
   if (options.mode == "acquire") request_.mutable_ttl()->set_seconds(1);
@@ -169,9 +170,14 @@ int Load::Run() {
     const auto until = paced ? std::chrono::system_clock::now() + std::chrono::milliseconds(1)
                              : std::chrono::system_clock::now() + std::chrono::seconds(20);
     switch (queue_.AsyncNext(&tag, &ok, until)) {
-      case grpc::CompletionQueue::GOT_EVENT: OnDone(*static_cast<Lane*>(tag)); break;
-      case grpc::CompletionQueue::TIMEOUT: if (!paced) return 1; break;
-      case grpc::CompletionQueue::SHUTDOWN: return 1;
+      case grpc::CompletionQueue::GOT_EVENT:
+        OnDone(*static_cast<Lane*>(tag));
+        break;
+      case grpc::CompletionQueue::TIMEOUT:
+        if (!paced) return 1;
+        break;
+      case grpc::CompletionQueue::SHUTDOWN:
+        return 1;
     }
   }
   Print();
@@ -208,16 +214,26 @@ void Load::Save() const {
 bool Parse(int argc, char** argv, Options* options) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i], value = argv[i + 1];
-    if (name == "--target") options->target = value;
-    else if (name == "--mode") options->mode = value;
-    else if (name == "--save") options->save = value;
-    else if (name == "--in-flight") options->in_flight = std::atoi(value.c_str());
-    else if (name == "--seconds") options->seconds = std::atof(value.c_str());
-    else if (name == "--warm-up") options->warm_up = std::atof(value.c_str());
-    else if (name == "--rate") options->rate = std::atof(value.c_str());
-    else if (name == "--count") options->count = std::atoll(value.c_str());
-    else if (name == "--retry-after") options->retry_after = std::atoi(value.c_str());
-    else return false;
+    if (name == "--target")
+      options->target = value;
+    else if (name == "--mode")
+      options->mode = value;
+    else if (name == "--save")
+      options->save = value;
+    else if (name == "--in-flight")
+      options->in_flight = std::atoi(value.c_str());
+    else if (name == "--seconds")
+      options->seconds = std::atof(value.c_str());
+    else if (name == "--warm-up")
+      options->warm_up = std::atof(value.c_str());
+    else if (name == "--rate")
+      options->rate = std::atof(value.c_str());
+    else if (name == "--count")
+      options->count = std::atoll(value.c_str());
+    else if (name == "--retry-after")
+      options->retry_after = std::atoi(value.c_str());
+    else
+      return false;
   }
   return argc % 2 == 1 && !options->target.empty() && options->in_flight > 0 &&
          (options->mode == "acquire" || options->mode == "pair" || options->mode == "cool");

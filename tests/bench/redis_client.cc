@@ -4,8 +4,8 @@
 //   redis_client SOCKET fill COUNT TOKEN_BYTES
 //   redis_client SOCKET acquire|pair IN_FLIGHT SECONDS
 //
-// One connection, every reply answered by the next command, all that is due in one write: Redis's best
-// case.
+// One connection, every reply answered by the next command, all that is due in one write: Redis's
+// best case.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

@@ -32,7 +32,10 @@ TEST_F(BadInputTest, AcquireNamesItsFields) {
   };
   const Row rows[] = {
       {"providers", [](auto& r) { r.clear_providers(); }},
-      {"providers", [](auto& r) { for (int i = 0; i < 16; ++i) r.add_providers(Long(5)); }},
+      {"providers",
+       [](auto& r) {
+         for (int i = 0; i < 16; ++i) r.add_providers(Long(5));
+       }},
       {"providers", [](auto& r) { r.add_providers("openai"); }},
       {"providers", [](auto& r) { r.add_providers("Not Lower"); }},
       {"providers[1]", [](auto& r) { r.add_providers(""); }},
@@ -43,10 +46,15 @@ TEST_F(BadInputTest, AcquireNamesItsFields) {
       {"session_key", [](auto& r) { r.set_session_key(Long(257)); }},
       {"credential_id", [](auto& r) { r.set_credential_id(Long(257)); }},
       {"excluded_credential_ids",
-       [](auto& r) { for (int i = 0; i < 65; ++i) r.add_excluded_credential_ids("x"); }},
+       [](auto& r) {
+         for (int i = 0; i < 65; ++i) r.add_excluded_credential_ids("x");
+       }},
       {"kind", [](auto& r) { r.set_kind(static_cast<v1::CredentialKind>(99)); }},
       {"labels", [](auto& r) { (*r.mutable_labels())["k"] = Long(65); }},
-      {"labels", [](auto& r) { for (int i = 0; i < 9; ++i) (*r.mutable_labels())[Long(1 + i)] = ""; }},
+      {"labels",
+       [](auto& r) {
+         for (int i = 0; i < 9; ++i) (*r.mutable_labels())[Long(1 + i)] = "";
+       }},
       {"request_id", [](auto& r) { r.set_request_id(Long(129)); }},
       {"ttl", [](auto& r) { r.mutable_ttl()->set_seconds(0); }},
       {"ttl", [](auto& r) { r.mutable_ttl()->set_seconds(-1); }},
@@ -76,7 +84,10 @@ TEST_F(BadInputTest, ReportNamesItemAndField) {
   };
   const Row rows[] = {
       {"items", [](auto& r) { r.clear_items(); }},
-      {"items", [](auto& r) { for (int i = 0; i < 256; ++i) *r.add_items() = r.items(0); }},
+      {"items",
+       [](auto& r) {
+         for (int i = 0; i < 256; ++i) *r.add_items() = r.items(0);
+       }},
       {"items[0].lease_id", [](auto& r) { r.mutable_items(0)->clear_lease_id(); }},
       {"items[0].lease_id", [](auto& r) { r.mutable_items(0)->set_lease_id(Long(513)); }},
       {"items[0].http_status", [](auto& r) { r.mutable_items(0)->set_http_status(99); }},

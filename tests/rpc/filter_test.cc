@@ -41,24 +41,23 @@ TEST_P(FilterMatches, AsTheTableSays) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, FilterMatches,
-    testing::Values(
-        Case{"", true}, Case{"provider = claude", true}, Case{"provider=codex", false},
-        Case{"provider != codex", true}, Case{"email = \"ops-*\"", true},
-        Case{"email = ops-*", true}, Case{"email != \"ops-*\"", false},
-        Case{"email = \"ops-\\*\"", false}, Case{"priority >= 5", true},
-        Case{"priority > 5", false}, Case{"priority < 6 AND in_flight = 3", true},
-        Case{"labels.tier = gold", true}, Case{"labels.other = gold", false},
-        Case{"labels.other = \"\"", true}, Case{"NOT labels.tier = gold", false},
-        Case{"state = waiting", true}, Case{"cause = rate_limited", true},
-        Case{"cause = RATE_LIMITED", true}, Case{"kind = oauth", true},
-        Case{"disabled = false", true}, Case{"half_open = true", false},
-        Case{"max_in_flight = 0", false}, Case{"max_in_flight != 0", true},
-        Case{"create_time > 2020-01-01T00:00:00Z", true},
-        Case{"next_recover_time < 2020-01-01T00:00:00Z", false},
-        // AIP-160: OR binds tighter than AND.
-        Case{"provider = codex AND priority = 5 OR priority = 6", false},
-        Case{"(provider = codex AND priority = 5) OR priority = 5", true},
-        Case{"NOT (provider = claude AND priority = 5)", false}));
+    testing::Values(Case{"", true}, Case{"provider = claude", true}, Case{"provider=codex", false},
+                    Case{"provider != codex", true}, Case{"email = \"ops-*\"", true},
+                    Case{"email = ops-*", true}, Case{"email != \"ops-*\"", false},
+                    Case{"email = \"ops-\\*\"", false}, Case{"priority >= 5", true},
+                    Case{"priority > 5", false}, Case{"priority < 6 AND in_flight = 3", true},
+                    Case{"labels.tier = gold", true}, Case{"labels.other = gold", false},
+                    Case{"labels.other = \"\"", true}, Case{"NOT labels.tier = gold", false},
+                    Case{"state = waiting", true}, Case{"cause = rate_limited", true},
+                    Case{"cause = RATE_LIMITED", true}, Case{"kind = oauth", true},
+                    Case{"disabled = false", true}, Case{"half_open = true", false},
+                    Case{"max_in_flight = 0", false}, Case{"max_in_flight != 0", true},
+                    Case{"create_time > 2020-01-01T00:00:00Z", true},
+                    Case{"next_recover_time < 2020-01-01T00:00:00Z", false},
+                    // AIP-160: OR binds tighter than AND.
+                    Case{"provider = codex AND priority = 5 OR priority = 6", false},
+                    Case{"(provider = codex AND priority = 5) OR priority = 5", true},
+                    Case{"NOT (provider = claude AND priority = 5)", false}));
 
 struct Bad {
   const char* filter;
@@ -74,13 +73,15 @@ TEST_P(FilterErrors, NamePositionAndToken) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, FilterErrors,
-    testing::Values(Bad{"nothing = 1", "at 1, 'nothing'"}, Bad{"provider claude", "at 10, 'claude'"},
-                    Bad{"provider =", "at 11, end"}, Bad{"priority = five", "at 12, 'five'"},
-                    Bad{"(provider = a", "at 14, end"}, Bad{"provider = a)", "at 13, ')'"},
-                    Bad{"provider = \"a", "at 12, '\"'"}, Bad{"state > waiting", "at 9, 'waiting'"},
+    testing::Values(Bad{"nothing = 1", "at 1, 'nothing'"},
+                    Bad{"provider claude", "at 10, 'claude'"}, Bad{"provider =", "at 11, end"},
+                    Bad{"priority = five", "at 12, 'five'"}, Bad{"(provider = a", "at 14, end"},
+                    Bad{"provider = a)", "at 13, ')'"}, Bad{"provider = \"a", "at 12, '\"'"},
+                    Bad{"state > waiting", "at 9, 'waiting'"},
                     Bad{"state = asleep", "at 9, 'asleep'"}, Bad{"AND", "at 1, 'AND'"},
                     Bad{"provider = a OR", "at 16, end"}, Bad{"labels. = a", "at 1, 'labels.'"},
-                    Bad{"provider ! a", "at 10, '!'"}, Bad{"priority = 99999999999999999999", "at 12"},
+                    Bad{"provider ! a", "at 10, '!'"},
+                    Bad{"priority = 99999999999999999999", "at 12"},
                     Bad{"create_time > yesterday", "at 15, 'yesterday'"},
                     Bad{"provider > a*", "at 12, 'a*'"}, Bad{"busy = 1", "at 8, '1'"}));
 

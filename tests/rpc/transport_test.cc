@@ -23,7 +23,8 @@ TEST_F(TransportTest, ChecksHealthByService) {
     grpc::ClientContext context;
     SetDeadline(context);
     const grpc::Status status = health_stub_->Check(&context, request, &response);
-    return status.ok() ? static_cast<int>(response.status()) : -static_cast<int>(status.error_code());
+    return status.ok() ? static_cast<int>(response.status())
+                       : -static_cast<int>(status.error_code());
   };
   EXPECT_EQ(check(""), grpc::health::v1::HealthCheckResponse::SERVING);
   EXPECT_EQ(check("nothing"), -static_cast<int>(grpc::StatusCode::NOT_FOUND));
@@ -109,7 +110,7 @@ TEST(UnixListener, ReplacesAStaleSocketAndNothingElse) {
   }
   auto listener = UnixListener::Open({.path = path, .mode = 0640});
   ASSERT_TRUE(listener.ok()) << listener.status();
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0640u);
   EXPECT_EQ(UnixListener::Open({.path = path}).status().code(),
