@@ -86,8 +86,7 @@ std::optional<Refusal> NaivePool::Resolve(const NaiveCall& call, Key* key) const
 bool NaivePool::Admissible(const Key& key, const NaiveCredential& c) const {
   if (Contains(key.call->excluded, c.document->id)) return false;
   if (auto it = egress_.find(c.document->proxy_url);
-      it != egress_.end() && it->second.open &&
-      (!it->second.Due(now_) || !key.call->allow_probe)) {
+      it != egress_.end() && it->second.open && (!it->second.Due(now_) || !key.call->allow_probe)) {
     return false;
   }
   std::string upstream;
@@ -196,8 +195,7 @@ bool NaivePool::DecideBound(const Key& key, Decision* d) {
     return false;
   }
   if (!m->look.ready) return false;
-  if (SettingsOf(key.call->GroupName()).failback &&
-      DecideReady(key, d, c->document->priority)) {
+  if (SettingsOf(key.call->GroupName()).failback && DecideReady(key, d, c->document->priority)) {
     d->bind = d->rebound = true;
     return true;
   }
@@ -370,12 +368,11 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     for (const auto& p : call.providers) {
       absl::Time until;
       bool probe = false;
-      const Cause cause = open && providers_.contains(p) ? Gate(p, call.model, &until, &probe)
-                                                         : Cause::kNone;
+      const Cause cause =
+          open && providers_.contains(p) ? Gate(p, call.model, &until, &probe) : Cause::kNone;
       if (cause == Cause::kNone) continue;
       d->earliest_exact = false;
-      d->or_reason =
-          cause == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
+      d->or_reason = cause == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
     }
   }
 }

@@ -12,9 +12,7 @@ using core::State;
 
 namespace {
 
-std::string Show(absl::Time t) {
-  return absl::FormatTime("%d %H:%M:%E9S", t, absl::UTCTimeZone());
-}
+std::string Show(absl::Time t) { return absl::FormatTime("%d %H:%M:%E9S", t, absl::UTCTimeZone()); }
 
 }  // namespace
 
@@ -102,8 +100,8 @@ void NaivePool::CompareCounts(const core::PoolStats& stats) const {
     expect(by_state == own.by_state, "states" + of);
     expect(by_cause == own.by_cause, "causes" + of);
     expect(half_open == own.half_open && busy == own.busy, "flags" + of);
-    expect(in_flight == own.in_flight, absl::StrCat("in flight", of, " ", own.in_flight, ", not ",
-                                                    in_flight));
+    expect(in_flight == own.in_flight,
+           absl::StrCat("in flight", of, " ", own.in_flight, ", not ", in_flight));
   }
   for (const auto& own : stats.providers) {
     auto it = providers_.find(own.provider);
@@ -184,13 +182,13 @@ void NaivePool::Explained(const core::AcquireCommand& command, const core::Expla
                                        : Candidacy::kBusy;
     } else if (look.cause == Cause::kWeight) {
       want = Candidacy::kWeight;
-    } else if (granted && credentials_.at(given.would_choose).document->priority >
-                              c.document->priority) {
+    } else if (granted &&
+               credentials_.at(given.would_choose).document->priority > c.document->priority) {
       want = Candidacy::kLowerTier;
     }
     expect(candidate.candidacy == want,
-           absl::StrCat(candidate.id, " is ", std::string(core::Name(candidate.candidacy)), ", not ",
-                        std::string(core::Name(want))));
+           absl::StrCat(candidate.id, " is ", std::string(core::Name(candidate.candidacy)),
+                        ", not ", std::string(core::Name(want))));
   }
 }
 

@@ -12,9 +12,7 @@ using core::Refusal;
 
 namespace {
 
-std::string Show(absl::Time t) {
-  return absl::FormatTime("%H:%M:%E9S", t, absl::UTCTimeZone());
-}
+std::string Show(absl::Time t) { return absl::FormatTime("%H:%M:%E9S", t, absl::UTCTimeZone()); }
 
 void Expect(bool ok, const std::string& what) {
   if (!ok) throw Mismatch(what);
@@ -28,8 +26,8 @@ bool Parkable(Refusal reason) {
 }  // namespace
 
 void NaivePool::Granted(const NaiveCall& call, const Decision& d, const core::Grant& grant) {
-  Expect(d.granted, absl::StrCat("granted ", grant.document->id, " where the model refuses: ",
-                                 std::string(core::Name(d.reason))));
+  Expect(d.granted, absl::StrCat("granted ", grant.document->id,
+                                 " where the model refuses: ", std::string(core::Name(d.reason))));
   const std::string id = grant.document->id;
   auto it = credentials_.find(id);
   Expect(it != credentials_.end(), "granted an unknown credential " + id);
@@ -129,8 +127,7 @@ void NaivePool::CheckRefusal(const Decision& d, const core::RefusalInfo& given,
          absl::StrCat(whose, " refused with ", std::string(core::Name(given.reason)), ", not ",
                       std::string(core::Name(d.reason))));
   if (!d.counted) return;
-  Expect(given.members == d.members,
-         absl::StrCat("members ", given.members, ", not ", d.members));
+  Expect(given.members == d.members, absl::StrCat("members ", given.members, ", not ", d.members));
   for (int i = 0; i < core::kCauseCount; ++i) {
     Expect(given.counts[static_cast<size_t>(i)] == d.counts[static_cast<size_t>(i)],
            absl::StrCat("count of ", std::string(core::Name(static_cast<Cause>(i))), " is ",
@@ -144,8 +141,8 @@ void NaivePool::CheckRefusal(const Decision& d, const core::RefusalInfo& given,
     Expect(given.earliest <= d.earliest,
            absl::StrCat("earliest ", Show(given.earliest), " after ", Show(d.earliest)));
   }
-  Expect(given.earliest > now_, absl::StrCat("refused, yet earliest is now: ",
-                                             std::string(core::Name(given.reason))));
+  Expect(given.earliest > now_,
+         absl::StrCat("refused, yet earliest is now: ", std::string(core::Name(given.reason))));
 }
 
 void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply& reply,
@@ -230,14 +227,15 @@ void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply
     turn->second.push_back(std::move(waiting));
   } else {
     const bool busy = d.counts[static_cast<size_t>(Cause::kBusy)] > 0;
-    const bool may_park = call.max_wait > absl::ZeroDuration() && Parkable(d.reason) &&
-                          (busy || d.earliest < now_ + std::min(call.max_wait,
-                                                                settings_.limits.max_wait));
+    const bool may_park =
+        call.max_wait > absl::ZeroDuration() && Parkable(d.reason) &&
+        (busy || d.earliest < now_ + std::min(call.max_wait, settings_.limits.max_wait));
     Decision given = d;
     if (may_park) {
       size_t own = 0;
       for (const auto& [group, turns] : parked_) {
-        for (const auto& [principal, calls] : turns) own += principal == call.principal ? calls.size() : 0;
+        for (const auto& [principal, calls] : turns)
+          own += principal == call.principal ? calls.size() : 0;
       }
       const bool full = parked() >= static_cast<size_t>(settings_.limits.max_parked) ||
                         own >= static_cast<size_t>(settings_.limits.max_parked_per_principal);
@@ -311,8 +309,8 @@ void NaivePool::Woken(const core::Effects& effects, size_t from) {
         }
       }
     }
-    Expect(due != nullptr, "a call was served that could not be: " +
-                               std::string(woken.reply.grant.document->id));
+    Expect(due != nullptr,
+           "a call was served that could not be: " + std::string(woken.reply.grant.document->id));
     Expect(due->waiter == waiter,
            absl::StrCat("call ", waiter, " was served before call ", due->waiter));
     const auto call = Unpark(waiter, true);
@@ -335,7 +333,8 @@ void NaivePool::NobodyServable() {
         if (!failed.insert(call.Fingerprint()).second) continue;
         const Decision d = Decide(call);
         if (d.granted && !d.probe) {
-          throw Mismatch(absl::StrCat("call ", call.waiter, " stays parked though it can be served"));
+          throw Mismatch(
+              absl::StrCat("call ", call.waiter, " stays parked though it can be served"));
         }
       }
     }

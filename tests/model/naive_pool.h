@@ -1,7 +1,8 @@
-// A second, slow pool that decides what the real one may answer. It shares no code with it but plain
-// values: it keeps facts in maps, scans them all and works every state out anew at each question. The
-// simulation tells it each command together with the pool's answer; it throws Mismatch where the answer
-// is not permitted, else it follows the answer. Times are those the pool was told. Not thread-safe.
+// A second, slow pool that decides what the real one may answer. It shares no code with it but
+// plain values: it keeps facts in maps, scans them all and works every state out anew at each
+// question. The simulation tells it each command together with the pool's answer; it throws
+// Mismatch where the answer is not permitted, else it follows the answer. Times are those the pool
+// was told. Not thread-safe.
 #ifndef CREDBROKER_TESTS_MODEL_NAIVE_POOL_H_
 #define CREDBROKER_TESTS_MODEL_NAIVE_POOL_H_
 
@@ -21,11 +22,11 @@ namespace credbroker::model {
 struct Look {
   core::State state = core::State::kAvailable;
   core::Cause cause = core::Cause::kNone;
-  bool ready = false;      // strategies may pick it
-  bool open = false;       // neither held back nor half-open; may be busy
+  bool ready = false;  // strategies may pick it
+  bool open = false;   // neither held back nor half-open; may be busy
   bool half_open = false;
   bool probe_ready = false;
-  bool pinnable = false;   // a pin may take it (weight does not matter)
+  bool pinnable = false;  // a pin may take it (weight does not matter)
   bool resume_only = false;
   absl::Time returns = kNever;
   absl::Time probed = kPast;
@@ -40,8 +41,8 @@ struct Decision {
   bool bind = false, rebound = false;
   uint64_t expected_binding = 0;
   std::string session_key;
-  bool charged = false;  // the strategy picked: its cursor moves
-  bool dry = false;      // its key has nothing fully open
+  bool charged = false;                      // the strategy picked: its cursor moves
+  bool dry = false;                          // its key has nothing fully open
   std::map<int64_t, std::string> cursor_of;  // priority -> name of its cursor
   core::Refusal reason = core::Refusal::kCooling;
   std::optional<core::Refusal> or_reason;  // several hold it: either may be named
@@ -111,7 +112,8 @@ class NaivePool {
   void Refuse(const Key& key, Decision* d) const;
   // naive_grant.cc
   void Granted(const NaiveCall& call, const Decision& d, const core::Grant& grant);
-  void CheckRefusal(const Decision& d, const core::RefusalInfo& given, const std::string& whose) const;
+  void CheckRefusal(const Decision& d, const core::RefusalInfo& given,
+                    const std::string& whose) const;
   void Woken(const core::Effects& effects, size_t from = 0);
   std::optional<NaiveCall> Unpark(uint64_t waiter, bool served);
   void NobodyServable();

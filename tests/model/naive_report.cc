@@ -67,7 +67,8 @@ NaiveScope& NaivePool::ScopeFor(NaiveCredential& c, const std::string& model) {
     if (s->first.empty()) continue;
     ++models;
     if (drop == c.scopes.end() || s->second.AvoidUntil() < drop->second.AvoidUntil() ||
-        (s->second.AvoidUntil() == drop->second.AvoidUntil() && s->second.made < drop->second.made)) {
+        (s->second.AvoidUntil() == drop->second.AvoidUntil() &&
+         s->second.made < drop->second.made)) {
       drop = s;
     }
   }
@@ -88,16 +89,17 @@ bool NaivePool::Fail(NaiveScope& scope, const core::Verdict& v, absl::Time grant
   core::AvailabilityRecord* record = scope.Find(cause);
   uint16_t level = 1;
   if (record != nullptr && record->level > 0) {
-    level = granted < record->block_until ? record->level : static_cast<uint16_t>(record->level + 1);
+    level =
+        granted < record->block_until ? record->level : static_cast<uint16_t>(record->level + 1);
   }
   const bool plain = cause != Cause::kRefresh && cause != Cause::kExpired;
   absl::Duration avoid, block;
   if (v.hint) {
     avoid = block = Bounded(*v.hint);
   } else {
-    avoid = v.ladder.empty() ? absl::ZeroDuration()
-                             : Bounded(v.ladder.At(level) *
-                                       (1.0 + core::Jitter(seed_, core::LeaseSeq(seq))));
+    avoid = v.ladder.empty()
+                ? absl::ZeroDuration()
+                : Bounded(v.ladder.At(level) * (1.0 + core::Jitter(seed_, core::LeaseSeq(seq))));
     avoid = absl::Microseconds(absl::ToInt64Microseconds(avoid));
     block = avoid;
     if (failed_probe) block = std::max(block, Bounded(scope.AvoidUntil() - now_));
@@ -140,13 +142,16 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
     want.disposition = Disposition::kUnknown;
   } else {
     const bool live = lease != nullptr && lease->live;
-    Evidence e{c, claims.granted, claims.model, claims.seq.number(), live && lease->probe,
+    Evidence e{c,
+               claims.granted,
+               claims.model,
+               claims.seq.number(),
+               live && lease->probe,
                live && lease->breaker_probe};
     const uint64_t current = c->material == nullptr ? 0 : c->material->version;
     want.disposition = live ? Disposition::kAccepted : Disposition::kLate;
     want.advice = v.advice;
-    const bool of_secret =
-        v.outcome == Outcome::kUnauthorized || v.outcome == Outcome::kForbidden;
+    const bool of_secret = v.outcome == Outcome::kUnauthorized || v.outcome == Outcome::kForbidden;
     if (of_secret && claims.material_version < current) {
       want.disposition = Disposition::kStale;
       want.advice = core::Advice::kRetrySame;
@@ -173,9 +178,9 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
   Expect(reply.refresh_wanted == want.refresh_wanted, "whether a refresh is wanted");
   Expect(effects.refresh_wanted.size() == (want.refresh_wanted ? 1u : 0u), "refreshes asked for");
   if (want.disposition != Disposition::kUnknown) {
-    Expect(reply.state == want.state, absl::StrCat("state told by a report: ",
-                                                   std::string(core::Name(reply.state)), ", not ",
-                                                   std::string(core::Name(want.state))));
+    Expect(reply.state == want.state,
+           absl::StrCat("state told by a report: ", std::string(core::Name(reply.state)), ", not ",
+                        std::string(core::Name(want.state))));
     Expect(want.state != State::kWaiting || reply.next_recover == want.next_recover,
            absl::StrCat("recovery told by a report: ", absl::FormatTime(reply.next_recover),
                         ", not ", absl::FormatTime(want.next_recover)));
@@ -198,8 +203,7 @@ void NaivePool::Apply(const Evidence& e, const core::Verdict& v, bool* refresh_w
   const bool by_proxy = NetworkSide(v.outcome) && !e.c->document->proxy_url.empty();
   const bool open =
       by_proxy ? BreakerOf(*e.c)->open : providers_.at(e.c->document->provider).breaker.open;
-  const bool correlated =
-      NetworkSide(v.outcome) || ProviderSide(v.outcome, e.c->document->kind);
+  const bool correlated = NetworkSide(v.outcome) || ProviderSide(v.outcome, e.c->document->kind);
   if (!(correlated && open && !e.breaker_probe)) {
     const bool backoff = v.scope == Scope::kProvider || v.scope == Scope::kProviderModel;
     if (v.action == Action::kWait && backoff) ApplyBackoff(e, v);

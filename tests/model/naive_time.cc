@@ -25,7 +25,8 @@ void NaivePool::Inconclusive(NaiveLease& lease) {
       if (scope.probe.lease != lease.seq) continue;
       scope.probe.lease = 0;
       absl::Duration delay = absl::Seconds(60);
-      for (int i = 0; i < scope.probe.inconclusive; ++i) delay = std::min(2 * delay, absl::Minutes(15));
+      for (int i = 0; i < scope.probe.inconclusive; ++i)
+        delay = std::min(2 * delay, absl::Minutes(15));
       ++scope.probe.inconclusive;
       scope.probe.next_allowed = now_ + delay;
       any = true;
@@ -91,9 +92,8 @@ void NaivePool::Due() {
     }
     for (uint64_t seq : late) Inconclusive(leases_.at(seq));
     for (auto& [model, scope] : c.scopes) {
-      std::erase_if(scope.records, [&](const auto& r) {
-        return r.avoid_until + absl::Hours(24) <= now_;
-      });
+      std::erase_if(scope.records,
+                    [&](const auto& r) { return r.avoid_until + absl::Hours(24) <= now_; });
     }
     DropEmpty(c);
   }
@@ -106,7 +106,8 @@ void NaivePool::Drained(absl::Time now, const core::Effects& effects) {
   for (const auto& [group, turns] : parked_) {
     for (const auto& [principal, calls] : turns) {
       for (const auto& call : calls) {
-        Expect(call.deadline > now_, absl::StrCat("call ", call.waiter, " parked past its deadline"));
+        Expect(call.deadline > now_,
+               absl::StrCat("call ", call.waiter, " parked past its deadline"));
       }
     }
   }
@@ -129,8 +130,7 @@ void NaivePool::Renewed(const std::string& principal, const core::LeaseClaims& c
   }
   if (ttl <= absl::ZeroDuration()) ttl = settings_.limits.default_ttl;
   const absl::Duration top = settings_.limits.max_ttl;
-  lease.expires =
-      std::max(lease.expires, std::min(now_ + std::min(ttl, top), lease.granted + top));
+  lease.expires = std::max(lease.expires, std::min(now_ + std::min(ttl, top), lease.granted + top));
   Expect(reply.result == core::RenewResult::kRenewed && reply.expires == lease.expires,
          "the expiry after a renewal");
 }

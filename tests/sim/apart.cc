@@ -14,8 +14,9 @@ namespace credbroker::sim {
 namespace {
 
 std::string Pack(const Outcome& out) {
-  std::string text = absl::StrCat(out.ok, "\n", out.events, "\n", out.hash, "\n", out.failure.size(),
-                                  "\n", out.failure, out.story.size(), "\n", out.story);
+  std::string text =
+      absl::StrCat(out.ok, "\n", out.events, "\n", out.hash, "\n", out.failure.size(), "\n",
+                   out.failure, out.story.size(), "\n", out.story);
   for (const auto& [what, times] : out.seen) absl::StrAppend(&text, times, " ", what, "\n");
   return text;
 }
@@ -86,7 +87,9 @@ Outcome RunApart(const Plan& plan) {
   int status = 0;
   waitpid(child, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Unpack(text);
-  failed.failure = absl::StrCat("died: ", complaint.substr(complaint.size() - std::min<size_t>(complaint.size(), 4000)), " status ", status);
+  failed.failure = absl::StrCat(
+      "died: ", complaint.substr(complaint.size() - std::min<size_t>(complaint.size(), 4000)),
+      " status ", status);
   return failed;
 }
 

@@ -67,9 +67,8 @@ class Simulation {
  private:
   void Say(const std::string& what) {
     if (!plan_.explain) return;
-    const std::string line =
-        absl::StrCat(event_, " ", absl::FormatTime("%d %H:%M:%E9S ", now_, absl::UTCTimeZone()),
-                     what, "\n");
+    const std::string line = absl::StrCat(
+        event_, " ", absl::FormatTime("%d %H:%M:%E9S ", now_, absl::UTCTimeZone()), what, "\n");
     out_->story += line;
     std::cerr << line;  // kept where the pool aborts
   }
@@ -113,11 +112,10 @@ class Simulation {
       Mix(core::Name(change.why));
       if (change.transition) {
         const core::Transition& t = *change.transition;
-        See("transition", absl::StrCat(t.model == core::kNoModel ? "" : "model ",
-                                       std::string(core::Name(t.from)), ">",
-                                       std::string(core::Name(t.to)), " ",
-                                       std::string(core::Name(t.why)), " ",
-                                       std::string(core::Name(t.cause))));
+        See("transition",
+            absl::StrCat(t.model == core::kNoModel ? "" : "model ", std::string(core::Name(t.from)),
+                         ">", std::string(core::Name(t.to)), " ", std::string(core::Name(t.why)),
+                         " ", std::string(core::Name(t.cause))));
         Mix(absl::StrCat(t.number, "/", t.at_ms, "/", t.until_ms));
       }
       if (change.kind == core::RecordKind::kBackoff) {
@@ -142,8 +140,9 @@ class Simulation {
       See("refusal", core::Name(reply.refusal.reason));
       Mix(core::Name(reply.refusal.reason));
       Mix(reply.refusal.earliest);
-      Say(absl::StrCat("  refused ", std::string(core::Name(reply.refusal.reason)), " until ",
-                       absl::FormatTime("%d %H:%M:%E9S", reply.refusal.earliest, absl::UTCTimeZone())));
+      Say(absl::StrCat(
+          "  refused ", std::string(core::Name(reply.refusal.reason)), " until ",
+          absl::FormatTime("%d %H:%M:%E9S", reply.refusal.earliest, absl::UTCTimeZone())));
     } else if (reply.kind == AcquireReply::Kind::kGranted) {
       See("grant", reply.grant.probe ? "probe" : "open");
       Mix(reply.grant.document->id);
@@ -215,20 +214,21 @@ class Simulation {
   }
 
   static std::string Show(const Ask& ask) {
-    return absl::StrCat(ask.principal, " ", ask.group, "/", absl::StrJoin(ask.providers, ","), "/",
-                        ask.model, ask.session.empty() ? "" : " session " + ask.session,
-                        ask.pin.empty() ? "" : " pin " + ask.pin,
-                        ask.excluded.empty() ? "" : " without " + absl::StrJoin(ask.excluded, ","),
-                        ask.labels.empty() ? "" : " labels", ask.kind ? " kind" : "",
-                        ask.request_id.empty() ? "" : " request " + ask.request_id,
-                        ask.max_wait == absl::ZeroDuration()
-                            ? ""
-                            : " waits " + absl::FormatDuration(ask.max_wait),
-                        ask.allow_probe ? "" : " no probe");
+    return absl::StrCat(
+        ask.principal, " ", ask.group, "/", absl::StrJoin(ask.providers, ","), "/", ask.model,
+        ask.session.empty() ? "" : " session " + ask.session,
+        ask.pin.empty() ? "" : " pin " + ask.pin,
+        ask.excluded.empty() ? "" : " without " + absl::StrJoin(ask.excluded, ","),
+        ask.labels.empty() ? "" : " labels", ask.kind ? " kind" : "",
+        ask.request_id.empty() ? "" : " request " + ask.request_id,
+        ask.max_wait == absl::ZeroDuration() ? "" : " waits " + absl::FormatDuration(ask.max_wait),
+        ask.allow_probe ? "" : " no probe");
   }
 
   void Acquire(uint32_t event) {
-    const Ask ask = world_.Call(event);
+    // Some calls are sent again.
+    const bool again = event > 8 && world_.Chance(event, "again", 12);
+    const Ask ask = world_.Call(again ? event - 1 - world_.Pick(event, "again#", 4) : event);
     Say("acquire " + Show(ask));
     DoAcquire(ask, Told(event));
   }
@@ -237,7 +237,8 @@ class Simulation {
     WithCommand(ask, [&](const core::AcquireCommand& command) {
       effects_.clear();
       reply = pool_->Acquire(command, told, effects_);
-      if (reply.kind == AcquireReply::Kind::kParked) waiting_[reply.waiter.number()] = ask.principal;
+      if (reply.kind == AcquireReply::Kind::kParked)
+        waiting_[reply.waiter.number()] = ask.principal;
       Note();
       NoteReply(reply, ask.principal);
       model_.Acquired(command, reply, effects_);
@@ -257,7 +258,8 @@ class Simulation {
 
   // A lease that an event some way back got, or the one before it.
   const Held* Target(uint32_t event) const {
-    const uint64_t back = 1 + world_.Pick(event, "back", world_.Chance(event, "far", 15) ? 300 : 12);
+    const uint64_t back =
+        1 + world_.Pick(event, "back", world_.Chance(event, "far", 15) ? 300 : 12);
     const Held* found = nullptr;
     for (const Held& held : held_) {
       if (held.event + back <= event) found = &held;
@@ -304,7 +306,8 @@ class Simulation {
     const std::string who = world_.Chance(event, "foreign", 10) ? "px" : claims.principal;
     effects_.clear();
     const bool released = pool_->Release(who, claims, Told(event), effects_);
-    Say(absl::StrCat("release lease ", claims.seq.number(), " epoch ", claims.epoch, ": ", released));
+    Say(absl::StrCat("release lease ", claims.seq.number(), " epoch ", claims.epoch, ": ",
+                     released));
     Note();
     model_.Released(who, claims, released, effects_);
   }
@@ -354,11 +357,13 @@ class Simulation {
     auto row = pool_->Prepare(edit, now_);
     Expect(row.ok(), "a new credential was not accepted");
     row->uid = core::Uid(next_uid_++);
-    if (!world_.Chance(event, "no secret", 5)) row->material = Secret(event, row->uid, 1, *row->document);
+    if (!world_.Chance(event, "no secret", 5))
+      row->material = Secret(event, row->uid, 1, *row->document);
     Commit(event, *std::move(row));
   }
   void Edit(uint32_t event) {
-    const std::string id = world_.IdAt(world_.Pick(event, "id", static_cast<uint64_t>(world_.size())));
+    const std::string id =
+        world_.IdAt(world_.Pick(event, "id", static_cast<uint64_t>(world_.size())));
     if (pending_.contains(id)) return;
     const auto view = pool_->Get(id, now_);
     if (!view) {
@@ -378,7 +383,8 @@ class Simulation {
       intent.enabled = enabled;
       intent.since = now_;
       if (!enabled && world_.Chance(event, "until", 60)) {
-        intent.until = now_ + absl::Seconds(static_cast<int64_t>(world_.Pick(event, "until#", 3000)));
+        intent.until =
+            now_ + absl::Seconds(static_cast<int64_t>(world_.Pick(event, "until#", 3000)));
       }
       edit.intent = intent;
       what = enabled ? "enable" : "disable";
@@ -458,8 +464,8 @@ class Simulation {
     std::vector<std::string> records;
     for (const auto& r : h.records) {
       records.push_back(absl::StrCat(r.model, "/", std::string(core::Name(r.record.cause)), "/",
-                                     r.record.level, "/", absl::FormatTime(r.record.block_until), "/",
-                                     absl::FormatTime(r.record.avoid_until), "/",
+                                     r.record.level, "/", absl::FormatTime(r.record.block_until),
+                                     "/", absl::FormatTime(r.record.avoid_until), "/",
                                      absl::FormatTime(r.record.began)));
     }
     std::sort(records.begin(), records.end());
@@ -545,7 +551,8 @@ class Simulation {
     const auto held_back = model_.NotAvailable();
     Expect(!held_back, "after everything: " + held_back.value_or(""));
     CheckAll(true);
-    Expect(pool_->Stats(now_).leases == 0 && pool_->Stats(now_).parked == 0, "leases or calls left");
+    Expect(pool_->Stats(now_).leases == 0 && pool_->Stats(now_).parked == 0,
+           "leases or calls left");
     int looked = 0;
     for (const auto& [id, row] : store_) {
       if (++looked > 20) break;

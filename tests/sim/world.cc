@@ -57,8 +57,8 @@ core::Settings World::SettingsAt(uint64_t event) const {
     // Seldom another strategy after a reload, so that cursors get old.
     const uint64_t at = event != 0 && Chance(event, p + "strategy", 20) ? event : 0;
     const uint64_t strategy = Pick(at, p + "kind", 8);
-    group.strategy = strategy < 4 ? core::Strategy::kRoundRobin
-                                  : static_cast<core::Strategy>(strategy - 3);
+    group.strategy =
+        strategy < 4 ? core::Strategy::kRoundRobin : static_cast<core::Strategy>(strategy - 3);
     group.failback = Chance(event, p + "failback", 30);
     if (Chance(event, p + "idle", 30)) group.session_idle_ttl = absl::Minutes(2);
     if (tight_ && Chance(event, p + "cap", 30)) {
@@ -77,8 +77,8 @@ core::Settings World::SettingsAt(uint64_t event) const {
     }
     settings.providers.push_back(provider);
   }
-  settings.limits.max_parked = 12;
-  settings.limits.max_parked_per_principal = 5;
+  settings.limits.max_parked = 5;
+  settings.limits.max_parked_per_principal = 3;
   if (Chance(event, "ended", 20)) settings.limits.max_ended_leases = 8;
   return settings;
 }
@@ -98,10 +98,18 @@ std::shared_ptr<core::Document> World::NewDocument(uint64_t event, const std::st
   }
   if (rules_ && Chance(event, "rules", 60)) {
     switch (Pick(event, "rules#", 4)) {
-      case 0: d->prefix = "team"; break;
-      case 1: d->models = {"m1", "m2"}; break;
-      case 2: d->excluded_models = {"m2*"}; break;
-      case 3: d->model_aliases = {{"fast", "m3"}}; break;
+      case 0:
+        d->prefix = "team";
+        break;
+      case 1:
+        d->models = {"m1", "m2"};
+        break;
+      case 2:
+        d->excluded_models = {"m2*"};
+        break;
+      case 3:
+        d->model_aliases = {{"fast", "m3"}};
+        break;
     }
   }
   if (labels_ && Chance(event, "label", 60)) {
@@ -118,14 +126,31 @@ std::shared_ptr<core::Document> World::Changed(uint64_t event, const core::Docum
   auto d = std::make_shared<core::Document>(from);
   const auto fresh = NewDocument(event, from.id);
   switch (Pick(event, "change", 10)) {
-    case 0: case 1: d->max_in_flight = static_cast<int32_t>(Pick(event, "cap to", 3)); break;
-    case 2: d->max_in_flight.reset(); break;
-    case 3: d->priority = fresh->priority; break;
-    case 4: d->weight = fresh->weight; break;
-    case 5: d->group = fresh->group; break;
-    case 6: d->labels = fresh->labels; break;
-    case 7: d->proxy_url = fresh->proxy_url; break;
-    case 8: d->max_in_flight_per_model = fresh->max_in_flight_per_model; break;
+    case 0:
+    case 1:
+      d->max_in_flight = static_cast<int32_t>(Pick(event, "cap to", 3));
+      break;
+    case 2:
+      d->max_in_flight.reset();
+      break;
+    case 3:
+      d->priority = fresh->priority;
+      break;
+    case 4:
+      d->weight = fresh->weight;
+      break;
+    case 5:
+      d->group = fresh->group;
+      break;
+    case 6:
+      d->labels = fresh->labels;
+      break;
+    case 7:
+      d->proxy_url = fresh->proxy_url;
+      break;
+    case 8:
+      d->max_in_flight_per_model = fresh->max_in_flight_per_model;
+      break;
     default:
       d->prefix = fresh->prefix;
       d->models = fresh->models;
@@ -147,8 +172,8 @@ Ask World::Call(uint64_t event) const {
     }
   }
   if (ask.providers.empty()) ask.providers = {"claude"};
-  static const auto* const models = new std::vector<std::string>{
-      "m1", "m1", "m1", "m2", "m2", "m3", "m1(high)", " m2 ", ""};
+  static const auto* const models =
+      new std::vector<std::string>{"m1", "m1", "m1", "m2", "m2", "m3", "m1(high)", " m2 ", ""};
   static const auto* const named = new std::vector<std::string>{
       "m1", "m2", "m3", "fast", "fast", "team/m1", "team/m2", "m2-x", "fast(low)", ""};
   ask.model = One(event, "model", rules_ ? *named : *models);
@@ -165,7 +190,7 @@ Ask World::Call(uint64_t event) const {
   if (Chance(event, "kind", 8)) {
     ask.kind = Chance(event, "kind#", 50) ? core::Kind::kOAuth : core::Kind::kApiKey;
   }
-  if (Chance(event, "request", 15)) ask.request_id = absl::StrCat("r", Pick(event, "request#", 12));
+  if (Chance(event, "request", 20)) ask.request_id = absl::StrCat("r", Pick(event, "request#", 12));
   static const auto* const ttls = new std::vector<int>{0, 0, 0, 5, 30, 300, 1800, 7200};
   ask.ttl = absl::Seconds(One(event, "ttl", *ttls));
   if (Chance(event, "wait", 35)) {
@@ -175,10 +200,18 @@ Ask World::Call(uint64_t event) const {
   ask.allow_probe = !Chance(event, "prefetch", 8);
   if (Chance(event, "odd", 3)) {
     switch (Pick(event, "odd#", 4)) {
-      case 0: ask.group = "nowhere"; break;
-      case 1: ask.providers = {"nobody"}; break;
-      case 2: ask.model = "m9-of-nobody"; break;
-      case 3: ask.pin = "nothing"; break;
+      case 0:
+        ask.group = "nowhere";
+        break;
+      case 1:
+        ask.providers = {"nobody"};
+        break;
+      case 2:
+        ask.model = "m9-of-nobody";
+        break;
+      case 3:
+        ask.pin = "nothing";
+        break;
     }
   }
   return ask;
@@ -211,7 +244,7 @@ World::Answer World::Upstream(uint64_t event) const {
     if (answer.status == 0) answer.stated = core::Outcome::kNetwork;
   } else {
     static const auto* const any = new std::vector<int>{429, 429, 429, 401, 402, 403, 404, 404,
-                                                        503, 529, 529, 400, -1, -2, -3};
+                                                        503, 529, 529, 400, -1,  -2,  -3};
     answer.status = One(event, "any", *any);
     if (answer.status == -1) answer.stated = core::Outcome::kCancelled;
     if (answer.status == -2) answer.stated = core::Outcome::kNetwork;
