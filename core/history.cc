@@ -13,7 +13,7 @@ Transition History::Push(Transition line, ModelId* dropped) {
   packed.at_ms = line.at_ms;
   constexpr int64_t kMost = (int64_t{1} << 40) - 1;
   const int64_t after = line.until_ms == 0 ? 0 : line.until_ms - line.at_ms;
-  packed.until_after_ms = static_cast<uint64_t>(std::clamp<int64_t>(after, 0, kMost));
+  packed.until_after_ms = static_cast<uint64_t>(std::clamp<int64_t>(after, 0, kMost)) & kMost;
   packed.from = static_cast<uint64_t>(line.from) & 3;
   packed.to = static_cast<uint64_t>(line.to) & 3;
   packed.why = static_cast<uint64_t>(line.why) & 63;

@@ -283,8 +283,10 @@ Verdict PolicyTable::Classify(absl::string_view provider, Kind kind, bool refres
     if (v.advice == Advice::kRetrySame) v.advice = Advice::kRetryOther;
   }
   if (built_in && v.outcome == Outcome::kRateLimited && v.scope == Scope::kCredential) {
-    const std::optional<bool> per_model = own != nullptr ? own->per_model_limits : std::nullopt;
-    if (per_model.value_or(BuiltinPerModelLimits(provider))) v.scope = Scope::kModel;
+    const bool per_model = own != nullptr && own->per_model_limits.has_value()
+                               ? *own->per_model_limits
+                               : BuiltinPerModelLimits(provider);
+    if (per_model) v.scope = Scope::kModel;
   }
   if (!model_named) LeaveModelScope(v);
   CB_CHECK(v.action != Action::kWait || v.hint.has_value() || !v.ladder.empty());
