@@ -8,34 +8,37 @@
 namespace credbroker {
 namespace {
 
-import::WatchOptions OptionsOf(const config::v1::Source& source){import::WatchOptions options;
-options.root = source.path();
-options.source.name = source.name();
-if (!source.group().empty()) options.source.group = source.group();
-options.source.provider = source.provider();
-options.source.mode = source.mode() == config::v1::SOURCE_MODE_SKIP   ? import::Mode::kSkip
-                      : source.mode() == config::v1::SOURCE_MODE_FAIL ? import::Mode::kFail
-                                                                      : import::Mode::kUpdate;
-options.follow = !source.has_watch() || source.watch();
-// Two owners of a rotating token destroy it: whoever writes a watched directory is its owner,
-// unless the operator says otherwise.
-const bool by_default = !options.follow;
-const bool owned = source.refresh_owner() == v1::REFRESH_OWNER_UNSPECIFIED
-                       ? by_default
-                       : source.refresh_owner() == v1::REFRESH_OWNER_BROKER;
-options.source.refresh_owner =
-    owned ? import::RefreshOwner::kBroker : import::RefreshOwner::kExternal;
-options.source.key_per_line = source.key_per_line();
-const std::map<std::string, std::string> labels(source.labels().begin(), source.labels().end());
-options.source.labels.assign(labels.begin(), labels.end());
-if (source.has_debounce()) options.debounce = config::ToDuration(source.debounce());
-if (source.has_rescan_interval()) {
-  options.rescan_interval = config::ToDuration(source.rescan_interval());
-}
-return options;
-}  // namespace
+using Options = import::WatchOptions;  // clang-format takes a line that begins with "import" as one
 
-}  // namespace credbroker
+Options OptionsOf(const config::v1::Source& source) {
+  Options options;
+  options.root = source.path();
+  options.source.name = source.name();
+  if (!source.group().empty()) options.source.group = source.group();
+  options.source.provider = source.provider();
+  options.source.mode = source.mode() == config::v1::SOURCE_MODE_SKIP   ? import::Mode::kSkip
+                        : source.mode() == config::v1::SOURCE_MODE_FAIL ? import::Mode::kFail
+                                                                        : import::Mode::kUpdate;
+  options.follow = !source.has_watch() || source.watch();
+  // Two owners of a rotating token destroy it: whoever writes a watched directory is its owner,
+  // unless the operator says otherwise.
+  const bool by_default = !options.follow;
+  const bool owned = source.refresh_owner() == v1::REFRESH_OWNER_UNSPECIFIED
+                         ? by_default
+                         : source.refresh_owner() == v1::REFRESH_OWNER_BROKER;
+  options.source.refresh_owner =
+      owned ? import::RefreshOwner::kBroker : import::RefreshOwner::kExternal;
+  options.source.key_per_line = source.key_per_line();
+  const std::map<std::string, std::string> labels(source.labels().begin(), source.labels().end());
+  options.source.labels.assign(labels.begin(), labels.end());
+  if (source.has_debounce()) options.debounce = config::ToDuration(source.debounce());
+  if (source.has_rescan_interval()) {
+    options.rescan_interval = config::ToDuration(source.rescan_interval());
+  }
+  return options;
+}
+
+}  // namespace
 
 Sources::Sources(engine::Engine& engine, obs::Metrics& metrics, std::string store_id)
     : metrics_(metrics), fleet_(engine, std::move(store_id)) {
@@ -95,8 +98,12 @@ void Sources::Configure(const config::Loaded& config) {
     for (const config::v1::Source& source : config.config.sources()) names_.insert(source.name());
   }
   for (const auto& [name, source] : wanted) {
-    import::WatchOptions options = OptionsOf(*source);
+    Options options = OptionsOf(*source);
     options.apply = [this](import::Scan scan) { return importer_->Apply(std::move(scan)); };
+    options.on_problem = [source_name = name](absl::string_view problem) {
+      obs::LogWarning("import", "the state of a watched source",
+                      {{"source", source_name}, {"problem", problem}});
+    };
     obs::LogInfo("import", "a source is read", {{"source", name}, {"path", options.root}});
     Watched watched;
     watched.settings = source->SerializeAsString();

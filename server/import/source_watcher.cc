@@ -103,6 +103,7 @@ class SourceWatcher::Thread {
                   std::vector<std::pair<size_t, uint64_t>>& read);
   absl::Status ApplyScan(Scan scan);
   void Publish(const absl::Status& status, bool full);
+  void Describe(const absl::Status& status, bool full) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static size_t KeyOf(absl::string_view path) { return absl::HashOf(path); }
 
   const WatchOptions options_;
@@ -284,7 +285,18 @@ absl::Status SourceWatcher::Thread::ApplyScan(Scan scan) {
 }
 
 void SourceWatcher::Thread::Publish(const absl::Status& status, bool full) {
-  engine::MutexLock lock(mutex_);
+  std::string news;
+  {
+    engine::MutexLock lock(mutex_);
+    const std::string before = status_.error;
+    Describe(status, full);
+    if (status_.error != before) news = status_.error.empty() ? "is read again" : status_.error;
+    changed_.NotifyAll();
+  }
+  if (!news.empty() && options_.on_problem) options_.on_problem(news);
+}
+
+void SourceWatcher::Thread::Describe(const absl::Status& status, bool full) {
   if (full && status.ok()) ++status_.scans;
   if (!full) ++status_.updates;
   status_.removals_held_back = held_back_;
@@ -304,7 +316,6 @@ void SourceWatcher::Thread::Publish(const absl::Status& status, bool full) {
   } else {
     status_.error.clear();
   }
-  changed_.NotifyAll();
 }
 
 SourceWatcher::SourceWatcher(WatchOptions options)

@@ -33,6 +33,9 @@ struct WatchOptions {
   size_t chunk_files = 1000;  // read and applied at once: bounds the secrets in memory
   // Importer::Apply, as a rule.
   std::function<absl::StatusOr<ImportReport>(Scan)> apply;
+  // WatchStatus.error is another one now, or gone: for the log. On the watcher's thread; may be
+  // empty.
+  std::function<void(absl::string_view)> on_problem;
 };
 
 struct WatchStatus {
