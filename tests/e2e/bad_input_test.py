@@ -97,7 +97,7 @@ BAD = [
     (CREATE, created(headers={'bad name': 'v'}), 'credential.headers'),
     (CREATE, created(headers={'a': 'v\r\nx: y'}), 'credential.headers'),
     (CREATE, created(modelAliases=[{'alias': '', 'model': 'm'}]), 'credential.model_aliases'),
-    (CREATE, created(labels={'undeclared': 'v'}), 'labels'),
+    (CREATE, created(labels={'No Key': 'v'}), 'credential.labels'),
     (UPDATE, {'credential': {'id': '@'}}, 'update_mask'),
     (UPDATE, {'credential': {'id': '@'}, 'updateMask': 'nosuch'}, 'update_mask'),
     (UPDATE, {'credential': {'id': '@'}, 'updateMask': 'status'}, 'update_mask'),
