@@ -96,7 +96,7 @@ class Writer:
     def do_secret(self, server, live):
         cred, n = self.random.choice(live), self.next()
         key = f"key-{self.number}-{n}"
-        self.doubt = {cred: dict(self.model[cred], key=key)}
+        self.doubt = {cred: dict(self.model[cred], key=key, or_key=None)}
         server.admin.UpdateCredential(admin.UpdateCredentialRequest(
             credential=dict(id=cred), secret=dict(api_key=key.encode())), timeout=30)
         self.acked("new secret")
@@ -185,8 +185,14 @@ class Writer:
             lost.append(f"half a change: {old} / {new}")
         for i, state in self.doubt.items():
             if not new[i]:
-                self.model[i] = state
+                # The key of a disabled one cannot be seen: it may still be the old one.
+                unseen = not old[i] and state is not ABSENT and self.model.get(i) is not ABSENT
+                or_key = self.model[i]["key"] if unseen else None
+                self.model[i] = dict(state, or_key=or_key) if unseen else state
         self.doubt = {}
+        for i in self.live():
+            if i in keys:
+                self.model[i] = dict(self.model[i], key=keys[i], or_key=None)
         return lost
 
     def differs(self, cred, state, actual, keys):
@@ -201,7 +207,7 @@ class Writer:
             return f"{cred} disabled: {found.intent.disabled}, not {state['disabled']}"
         if state["reset"] and not state["disabled"] and found.status.state == sp.WAITING:
             return f"{cred} waits after its reset"
-        if cred in keys and keys[cred] != state["key"]:
+        if cred in keys and keys[cred] not in (state["key"], state.get("or_key")):
             return f"{cred} has key {keys[cred]}, not {state['key']}"
         return ""
 
