@@ -183,6 +183,7 @@ class BadInput(cases.BrokerCase):
                 with self.assertRaises(cases.clients.RpcError) as caught:
                     self.client.raw(method, wire_text(number, b'a\xff\xfeb'))
                 self.assertEqual(caught.exception.code, 'INVALID_ARGUMENT', caught.exception)
+                self.assertTrue(caught.exception.fields[0], caught.exception)
 
     def test_bytes_that_are_no_message_are_refused(self):
         for wire in (b'\x0a\x05ab', b'\xff' * 64, b'\x0b', b'\x12\xff\xff\xff\xff\x0f'):
