@@ -23,10 +23,15 @@ class Interner {
   // The number of `name`, with one reference more.
   IdType Ref(absl::string_view name) {
     if (name.empty()) return IdType(0);
+    if (name == names_[last_].name) {
+      ++names_[last_].refs;
+      return IdType(last_);
+    }
     auto it = by_name_.find(name);
     if (it != by_name_.end()) {
-      ++names_[it->second].refs;
-      return IdType(it->second);
+      last_ = it->second;
+      ++names_[last_].refs;
+      return IdType(last_);
     }
     uint32_t number;
     if (free_.empty()) {
@@ -56,9 +61,11 @@ class Interner {
   // Without a reference: only good until the next change.
   std::optional<IdType> Find(absl::string_view name) const {
     if (name.empty()) return IdType(0);
+    if (name == names_[last_].name) return IdType(last_);
     auto it = by_name_.find(name);
     if (it == by_name_.end()) return std::nullopt;
-    return IdType(it->second);
+    last_ = it->second;
+    return IdType(last_);
   }
   const std::string& Name(IdType id) const { return names_[id.number()].name; }
   size_t size() const { return by_name_.size(); }
@@ -72,6 +79,9 @@ class Interner {
   std::deque<Entry> names_;  // a deque: by_name_ keeps views of its strings
   absl::flat_hash_map<absl::string_view, uint32_t> by_name_;
   std::vector<uint32_t> free_;
+  // The name asked for last: most requests name what the one before did. A freed entry has an empty
+  // name and matches nothing.
+  mutable uint32_t last_ = 0;
 };
 
 }  // namespace credbroker::core

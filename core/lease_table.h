@@ -5,7 +5,6 @@
 #define CREDBROKER_CORE_LEASE_TABLE_H_
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -13,6 +12,7 @@
 #include "core/ids.h"
 #include "core/policy.h"
 #include "core/record.h"
+#include "core/slab.h"
 #include "core/timer_heap.h"
 
 namespace credbroker::core {
@@ -74,7 +74,7 @@ class LeaseTable {
   LeaseSeq newest() const { return LeaseSeq(next_seq_ - 1); }
 
  private:
-  std::deque<LeaseCell> cells_;
+  Slab<LeaseCell, 4096> cells_;
   std::vector<uint32_t> free_;
   TimerHeap expiry_;
   uint32_t ended_head_ = kNoCell, ended_tail_ = kNoCell;

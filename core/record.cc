@@ -8,8 +8,7 @@ Slot RecordTable::Add(absl::string_view id, Uid uid) {
   CB_CHECK(uid.number() != 0);
   Slot slot;
   if (free_.empty()) {
-    slot = Slot(static_cast<uint32_t>(records_.size()));
-    records_.emplace_back();
+    slot = Slot(records_.Add());
   } else {
     slot = free_.back();
     free_.pop_back();

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +19,7 @@
 #include "core/ids.h"
 #include "core/material.h"
 #include "core/policy.h"
+#include "core/slab.h"
 
 namespace credbroker::core {
 
@@ -87,12 +87,12 @@ class RecordTable {
   Slot Find(absl::string_view id) const;  // kNoSlot
   Slot Find(Uid uid) const;               // kNoSlot
   size_t size() const { return by_id_.size(); }
-  uint32_t limit() const { return static_cast<uint32_t>(records_.size()); }
+  uint32_t limit() const { return records_.size(); }
   bool live(Slot slot) const { return records_[slot.number()].uid.number() != 0; }
   const absl::btree_map<absl::string_view, Slot>& by_id() const { return by_id_; }
 
  private:
-  std::deque<Record> records_;  // stable addresses
+  Slab<Record> records_;
   std::vector<Slot> free_;
   absl::btree_map<absl::string_view, Slot> by_id_;  // keys: Record::id
   absl::flat_hash_map<Uid, Slot> by_uid_;
