@@ -4,8 +4,8 @@ import time
 import cases
 
 BIG = 2**31 - 1
-# What a JSON client can say and may not: method, request, the field the answer names. "@" stands for
-# the id of a credential that exists.
+# What a JSON client can say and may not: method, request, the field the answer names. "@" stands
+# for the id of a credential that exists.
 CREDENTIAL = {'id': 'x', 'provider': 'p'}
 SECRET = {'apiKey': cases.secret('k')}
 ACQUIRE = 'BrokerService.Acquire'

@@ -1,4 +1,4 @@
-"""Credential files: credbrokerctl import and export, watched directories, and where secrets do not go."""
+"""Credential files: import and export, watched directories, and where secrets do not go."""
 import json
 import os
 import pathlib
@@ -261,8 +261,8 @@ class Secrets(cases.BrokerCase):
                 ctl('-o', form, 'get', f'sec/{name}')
             ctl('-o', form, 'stats')
             ctl('-o', form, 'explain', '--provider', 'openai')
-            ctl('-o', form, 'batch', 'sec/key', '--set-proxy', f'http://u:{secret("p2")}@127.0.0.1:9',
-                '--dry-run')
+            proxy = f'http://u:{secret("p2")}@127.0.0.1:9'
+            ctl('-o', form, 'batch', 'sec/key', '--set-proxy', proxy, '--dry-run')
         ctl('export', self.broker.folder / 'out', '--source', 'sec')
         grant = self.acquire(providers=['openai'])
         self.assertIn(mark, clients.base64.b64decode(

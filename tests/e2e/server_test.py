@@ -37,7 +37,8 @@ class Configuration(unittest.TestCase):
         for args in (['--check-config'], []):
             done = run_server('--config', path, *args)
             self.assertEqual(done.returncode, 2)
-            self.assertRegex(done.stderr, re.escape(path) + r':5:\d+: limits: unknown key "max_parkd"')
+            self.assertRegex(done.stderr,
+                             re.escape(path) + r':5:\d+: limits: unknown key "max_parkd"')
             self.assertIn('max_parked', done.stderr)  # what was meant
 
     def test_all_problems_are_said_at_once(self):

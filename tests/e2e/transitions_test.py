@@ -27,9 +27,11 @@ class Transitions:
 
     def test_a_429_with_a_hint_waits_for_the_hint_and_returns_by_itself(self):
         self.create('a')
-        result = self.fail_with(429, headers=[{'name': 'retry-after', 'value': cases.secret(str(self.SHORT))}])
+        hint = {'name': 'retry-after', 'value': cases.secret(str(self.SHORT))}
+        result = self.fail_with(429, headers=[hint])
         self.assert_waits(result, 0, self.SHORT + 0.1)
-        self.assertEqual((result.get('cause'), result['advice']), ('CAUSE_RATE_LIMITED', RETRY_OTHER))
+        self.assertEqual((result.get('cause'), result['advice']),
+                         ('CAUSE_RATE_LIMITED', RETRY_OTHER))
         error = self.refused('RESOURCE_EXHAUSTED', 'COOLING', self.acquire)
         self.assertEqual(error.metadata['cause.rate_limited'], '1')
         self.assertTrue(0 < error.retry_seconds <= self.SHORT + 0.1, error.retry_seconds)

@@ -57,7 +57,8 @@ show() {
     stat -c "keyring %a" /srv/stranger/.local/share/credbroker/quickstart/keyring | tee /srv/keyring.log
     deploy/quickstart --stop | tee /srv/stop.log'
 }
-timed "deploy/quickstart, again, and --stop" timeout 3000 bash -c "$(declare -f inside show); root='$root' show"
+timed "deploy/quickstart, again, and --stop" \
+  timeout 3000 bash -c "$(declare -f inside show); root='$root' show"
 # says WHAT PATTERN FILE
 says() { if grep -q "$2" "$root/srv/$3"; then case_ok "$1"; else case_failed "$1"; fi; }
 says "the first run shows the 429" 'ACCEPTED, state .*WAITING' first.log
