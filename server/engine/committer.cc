@@ -346,7 +346,8 @@ void Committer::BuildHealth(Dirty& dirty, std::vector<store::Write>& writes) {
             sealer.Put(RowKind::kIntent, id, store::EncodeIntent(view.intent, view.uid)));
         writes.push_back(
             sealer.Put(RowKind::kDocument, id,
-                       store::EncodeDocument(*view.document, view.uid, view.intent.since)));
+                       store::EncodeDocument(*view.document, view.uid, view.intent.since,
+                                             /*has_intent=*/true)));
       }
       for (const core::TransitionView& past : view.history) {
         const uint64_t number = past.line.number;

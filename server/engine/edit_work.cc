@@ -117,9 +117,11 @@ absl::Status EditWork::BuildRow(const WorkContext& context, RowTask& task,
   core::RowEdit& row = *task.row;
   const RecordSealer& sealer = *context.sealer;
   if (row.op == core::Edit::Op::kDelete) return BuildDelete(context, task, writes);
+  const bool has_intent = row.intent.has_value() || task.intent_before != core::Intent();
   if (row.document != nullptr) {
-    writes.push_back(sealer.Put(RowKind::kDocument, task.id,
-                                store::EncodeDocument(*row.document, row.uid, row.prepared)));
+    writes.push_back(
+        sealer.Put(RowKind::kDocument, task.id,
+                   store::EncodeDocument(*row.document, row.uid, row.prepared, has_intent)));
   }
   if (row.intent) {
     writes.push_back(

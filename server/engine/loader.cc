@@ -157,6 +157,7 @@ class Loading {
                                  core::StoredCredential credential;
                                  credential.uid = entry.uid;
                                  credential.document = std::move(entry.document);
+                                 if (entry.has_intent) expects_intent_.insert(row.key);
                                  const auto lines = history_.find({row.key, entry.uid});
                                  if (lines != history_.end())
                                    credential.history_number = lines->second;
@@ -167,7 +168,7 @@ class Loading {
   }
 
   void LoadIntents() {
-    absl::flat_hash_set<std::string> unread;
+    absl::flat_hash_set<std::string> unread = std::move(expects_intent_);
     for (const Row& row : rows_[RowKind::kIntent]) unread.insert(row.key);
     Each<store::IntentEntry>(RowKind::kIntent, With(&store::DecodeIntent),
                              [&](const Row& row, store::IntentEntry entry) -> absl::Status {
@@ -177,7 +178,8 @@ class Loading {
                                }
                                return absl::OkStatus();
                              });
-    // It may have said "disabled", and nothing but an operator may undo that.
+    // Unreadable, or lost with a page of the file: it may have said "disabled", and nothing but an
+    // operator may undo that.
     for (const std::string& id : unread) {
       if (core::StoredCredential* credential = Find(id, core::Uid())) {
         credential->intent = core::Intent{
@@ -259,6 +261,8 @@ class Loading {
   std::map<RowKind, std::vector<Row>> rows_;
   absl::flat_hash_map<std::pair<std::string, core::Uid>, uint64_t> history_;
   absl::flat_hash_map<std::string, size_t> by_id_;
+  absl::flat_hash_set<std::string>
+      expects_intent_;  // ids whose document says there is an intent row
   uint64_t opened_ = 0, failed_ = 0;
   std::string first_failure_;
   bool jump_ = false;

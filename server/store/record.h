@@ -27,8 +27,10 @@ namespace credbroker::store {
 struct DocumentEntry {
   core::Uid uid;
   std::shared_ptr<const core::Document> document;
+  bool has_intent = false;  // an intent row belongs to it
 };
-std::string EncodeDocument(const core::Document& document, core::Uid uid, absl::Time updated);
+std::string EncodeDocument(const core::Document& document, core::Uid uid, absl::Time updated,
+                           bool has_intent);
 absl::StatusOr<DocumentEntry> DecodeDocument(absl::string_view bytes);
 
 struct SecretEntry {

@@ -172,16 +172,20 @@ IntentEntry GetIntent(const v1::IntentRecord& in) {
   return out;
 }
 
-std::string EncodeDocument(const core::Document& document, core::Uid uid, absl::Time updated) {
+std::string EncodeDocument(const core::Document& document, core::Uid uid, absl::Time updated,
+                           bool has_intent) {
   v1::DocumentRecord record;
   PutDocument(document, uid, updated, &record);
+  record.set_has_intent(has_intent);
   return record.SerializeAsString();
 }
 
 absl::StatusOr<DocumentEntry> DecodeDocument(absl::string_view bytes) {
   v1::DocumentRecord record;
   if (absl::Status parsed = ParseRecord(bytes, &record); !parsed.ok()) return parsed;
-  return GetDocument(record);
+  absl::StatusOr<DocumentEntry> entry = GetDocument(record);
+  if (entry.ok()) entry->has_intent = record.has_intent();
+  return entry;
 }
 
 Secret EncodeSecret(const SecretMaterial& secret, core::Uid uid, absl::Time written) {
