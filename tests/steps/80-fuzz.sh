@@ -1,6 +1,6 @@
 # sizes: ci full long
-# libFuzzer with ASan and UBSan over the parsers: those of core and the configuration for a few seconds;
-# every target for 60 s with --full, for 10^7 runs with --long. One case a target.
+# libFuzzer with ASan and UBSan over the parsers: those of core and the configuration for a few
+# seconds; every target for 60 s with --full, for 10^7 runs with --long. One case a target.
 source "$REPO/tests/steps/functions.bash"
 targets=(hints_fuzz policy_fuzz config_fuzz)
 limit=(-max_total_time=10)
@@ -15,12 +15,13 @@ for target in "${targets[@]}"; do
   mkdir -p "$corpus"
   seeds=("$REPO/tests/fuzz/corpus/${target%_fuzz}")
   if [ ! -d "${seeds[0]}" ]; then seeds=(); fi
-  if "$BUILD_ROOT/fuzz/bin/$target" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$BUILD_ROOT/fuzz/$target-" "$corpus" ${seeds[@]+"${seeds[@]}"} \
-    >"$BUILD_ROOT/logs/$target.log" 2>&1; then
-    case_ok "$target: $(sed -n 's/^stat::number_of_executed_units: //p' "$BUILD_ROOT/logs/$target.log") runs"
+  log=$BUILD_ROOT/logs/$target.log
+  if "$BUILD_ROOT/fuzz/bin/$target" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=1 -artifact_prefix="$BUILD_ROOT/fuzz/$target-" "$corpus" ${seeds[@]+"${seeds[@]}"} \
+    >"$log" 2>&1; then
+    case_ok "$target: $(sed -n 's/^stat::number_of_executed_units: //p' "$log") runs"
   else
-    tail -n 40 "$BUILD_ROOT/logs/$target.log"
+    tail -n 40 "$log"
     case_failed "$target"
   fi
 done
