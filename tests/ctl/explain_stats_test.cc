@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "tests/ctl/fake_broker.h"
 
@@ -18,7 +19,7 @@ constexpr char kRows[] = R"(
   total_size: 2 model: 'm' strategy: 'round-robin')";
 
 TEST_F(CtlTest, ExplainShowsTheAnswerAndEachVerdict) {
-  admin_.on_Explain.Answer(std::string(kRows) + "chosen_credential_id: 'a'");
+  admin_.on_Explain.Answer(absl::StrCat(kRows, "chosen_credential_id: 'a'"));
   const Result result = Run({"explain", "--provider", "claude", "--verdict", "waiting"});
   EXPECT_EQ(result.out,
             "answer    would grant a\n"

@@ -42,7 +42,7 @@ class SourceWatcherTest : public ::testing::Test {
   void Start(absl::Duration broken_after = kPatience) {
     WatchOptions options;
     options.root = root_;
-    options.source.name = "s";
+    options.source.name = std::string("s");
     options.debounce = absl::Milliseconds(20);
     options.broken_after = broken_after;
     options.apply = [this](Scan scan) -> absl::StatusOr<ImportReport> {

@@ -25,8 +25,10 @@ finish_step() {
 # build NAME [TARGET..]: configures and builds $BUILD_ROOT/NAME; NAME fixes the flavour. A build that
 # fails is one failure and ends the step.
 build() {
-  local name=$1 flags=()
+  local name=$1 flags=() werror=ON
   shift
+  # g++ 12 sees uninitialised values in what its sanitisers add; warnings are refused elsewhere.
+  if [ "$name" = asan ]; then werror=OFF; fi
   case "$name" in
     release) flags=(-DCMAKE_BUILD_TYPE=Release) ;;
     faults) flags=(-DCMAKE_BUILD_TYPE=Release -DCREDBROKER_SEEDED_FAULTS=ON) ;;
@@ -41,7 +43,7 @@ build() {
       exit 2
       ;;
   esac
-  if ! cmake -S "$REPO" -B "$BUILD_ROOT/$name" -G Ninja -DCREDBROKER_WERROR=ON \
+  if ! cmake -S "$REPO" -B "$BUILD_ROOT/$name" -G Ninja -DCREDBROKER_WERROR=$werror \
     -DCREDBROKER_TESTS=ON "${flags[@]}" >"$BUILD_ROOT/logs/cmake-$name.log" 2>&1; then
     tail -n 30 "$BUILD_ROOT/logs/cmake-$name.log"
     case_failed "configure $name"
