@@ -20,13 +20,11 @@ std::string ShapeKey(absl::Span<const ProviderId> providers, std::optional<Kind>
   return key;
 }
 
-// What a rule set makes of a name, as one piece of a signature.
-std::string JudgeName(const RuleSet& rules, absl::string_view model, bool* served, bool* renamed) {
+// What a rule set makes of a name.
+void JudgeName(const RuleSet& rules, absl::string_view model, bool* served, bool* renamed) {
   absl::string_view upstream;
   *served = rules.Serves(model, &upstream);
-  if (!*served) return "";
-  *renamed = upstream != model;
-  return *renamed ? absl::StrCat(upstream.size(), ":", upstream) : "=";
+  *renamed = *served && upstream != model;
 }
 }  // namespace
 
@@ -38,7 +36,7 @@ GroupIndex::NameEntry GroupIndex::NameFor(Shape& shape, absl::string_view model)
   bool everyone = true;
   for (const auto& [rules, members] : shape.rules) {
     bool served = false, renamed = false;
-    const std::string piece = JudgeName(rules_->at(rules), model, &served, &renamed);
+    JudgeName(rules_->at(rules), model, &served, &renamed);
     if (!served) everyone = false;
     if (renamed) entry.uniform = false;
     if (served) absl::StrAppend(&signature, rules, ";");
