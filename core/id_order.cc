@@ -19,7 +19,7 @@ constexpr uint32_t kMinHole = 32;
 // Former members remembered at least; more when there are more members.
 constexpr size_t kMinFormer = 1024;
 // Appending beyond this many places for each id in use closes the gaps that departures left.
-constexpr uint64_t kMaxSparseness = 5 * kMaxGap;
+constexpr uint64_t kMaxSparseness = uint64_t{5} * kMaxGap;
 constexpr uint64_t kMaxPosition = uint64_t{1} << 31;
 
 }  // namespace
@@ -47,14 +47,14 @@ std::optional<uint32_t> IdOrder::PlaceBetween(const Neighbours& around) const {
   const uint64_t left = around.left == kNobody ? 0 : uint64_t{around.left} + 1;
   if (around.right == kNobody) {
     const uint64_t place = left + kGap;
-    const uint64_t in_use = by_id_.size() + former_.size() + kGap * kMinHole;
+    const uint64_t in_use = by_id_.size() + former_.size() + uint64_t{kGap} * kMinHole;
     if (place > kMaxPosition || place > kMaxSparseness * in_use) return std::nullopt;
     return static_cast<uint32_t>(place - 1);
   }
   const uint64_t right = uint64_t{around.right} + 1;
   const uint64_t room = right - left - 1;
   if (room == 0) return std::nullopt;
-  const uint64_t step = room > 2 * kMinHole ? 2 : 1;
+  const uint64_t step = room > uint64_t{2} * kMinHole ? 2 : 1;
   const bool ascending = around.left != kNobody && Recent(around.left);
   const bool descending = Recent(around.right);
   // Nearer to the left: runs of new ids come ascending more often than not.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -69,19 +70,15 @@ RuleSet::RuleSet(const Document& document)
     : prefix_(document.prefix), excluded_(document.excluded_models) {
   models_.reserve(document.models.size());
   for (const std::string& model : document.models) models_.emplace_back(CanonicalModel(model));
+  // The first of several aliases of one name counts.
+  std::map<std::string, std::string> aliases;
   for (const ModelAlias& alias : document.model_aliases) {
-    aliases_.push_back(
-        {std::string(CanonicalModel(alias.alias)), std::string(CanonicalModel(alias.model))});
+    aliases.emplace(CanonicalModel(alias.alias), CanonicalModel(alias.model));
   }
+  aliases_.reserve(aliases.size());
+  for (const auto& [alias, model] : aliases) aliases_.push_back({alias, model});
   SortUnique(&models_);
   SortUnique(&excluded_);
-  // The first of several aliases of one name counts.
-  std::stable_sort(aliases_.begin(), aliases_.end(),
-                   [](const ModelAlias& a, const ModelAlias& b) { return a.alias < b.alias; });
-  aliases_.erase(
-      std::unique(aliases_.begin(), aliases_.end(),
-                  [](const ModelAlias& a, const ModelAlias& b) { return a.alias == b.alias; }),
-      aliases_.end());
   if (trivial()) return;  // the empty key
 
   AppendField(&key_, prefix_);

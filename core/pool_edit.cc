@@ -304,20 +304,17 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
         health_changed = scope.Erase(cause, row.prepared) || health_changed;
       }
     }
-    const bool by_secret = row.secret != nullptr;
-    if (by_secret && record.auth != AuthHealth::kOk) {
-      record.auth = AuthHealth::kOk;
-      record.policy_cause = Cause::kNone;
-      health_changed = true;
-    } else if (row.reset && Fault("reset_clears_reauth")) {
-      record.auth = AuthHealth::kOk;
-    } else if (row.reset && record.auth == AuthHealth::kDisabledByPolicy &&
-               record.policy_since < row.prepared) {
+    const bool by_secret = row.secret != nullptr && record.auth != AuthHealth::kOk;
+    const bool by_reset = row.reset && record.auth == AuthHealth::kDisabledByPolicy &&
+                          record.policy_since < row.prepared;
+    if (row.reset && Fault("reset_clears_reauth")) record.auth = AuthHealth::kOk;
+    if (by_secret || by_reset) {
       record.auth = AuthHealth::kOk;
       record.policy_cause = Cause::kNone;
       health_changed = true;
     }
     std::vector<ModelId> held;
+    held.reserve(record.scopes.size());
     for (const ScopeRecords& scope : record.scopes) held.push_back(scope.model());
     for (ModelId model : held) RederiveModel(slot, model);
     DropEmptyScopes(slot);
