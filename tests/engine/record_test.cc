@@ -47,7 +47,8 @@ TEST(RecordTest, ADocumentComesBackWhole) {
   ASSERT_TRUE(entry.ok()) << entry.status();
   EXPECT_EQ(entry->uid, core::Uid(5));
   const core::Document& back = *entry->document;
-  EXPECT_EQ(EncodeDocument(back, core::Uid(5), kNow, true), EncodeDocument(d, core::Uid(5), kNow, true));
+  EXPECT_EQ(EncodeDocument(back, core::Uid(5), kNow, true),
+            EncodeDocument(d, core::Uid(5), kNow, true));
   EXPECT_EQ(back.headers, d.headers);
   EXPECT_EQ(back.max_in_flight, 0);
   EXPECT_EQ(back.weight, 0);
@@ -56,7 +57,8 @@ TEST(RecordTest, ADocumentComesBackWhole) {
   EXPECT_EQ(back.create_time, kNow);
   EXPECT_EQ(back.model_aliases, d.model_aliases);
   EXPECT_EQ(back.kind, d.kind);
-  const auto bare = DecodeDocument(EncodeDocument(*engine::MakeDocument("a"), core::Uid(5), kNow, false));
+  const auto bare =
+      DecodeDocument(EncodeDocument(*engine::MakeDocument("a"), core::Uid(5), kNow, false));
   ASSERT_TRUE(bare.ok()) << bare.status();
   EXPECT_FALSE(bare->document->max_in_flight.has_value());
   EXPECT_EQ(bare->document->weight, 1);

@@ -97,7 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"Claude", R"({"type":"Claude","access_token":"a","refresh_token":"r","id_token":"i",
             "email":"e@x","account_uuid":"u","organization_uuid":"o","last_refresh":"l",
             "expired":"2030-01-01T00:00:00Z"})",
-            R"({"provider":"claude","kind":"oauth","access":"a","refresh":"r","id":"i","email":"e@x",
+            R"({"provider":"claude","kind":"oauth","access":"a","refresh":"r","id":"i",
+            "email":"e@x",
             "attributes":{"account_uuid":"u","organization_uuid":"o"},"extra":{"last_refresh":"l"},
             "expires":1893456000000})"},
         Row{"ClaudeSetupToken", R"({"type":"claude","access_token":"a"})",
@@ -126,13 +127,14 @@ INSTANTIATE_TEST_SUITE_P(
             "client_email":"e@x"},"location":"us"})",
             R"({"kind":"service_account","email":"e@x","attributes":{"location":"us",
             "project_id":"p"},"extra":{},
-            "account":"{\"client_email\":\"e@x\",\"private_key\":\"-\\n-\",\"project_id\":\"p\"}"})"},
+        "account":"{\"client_email\":\"e@x\",\"private_key\":\"-\\n-\",\"project_id\":\"p\"}"})"},
         Row{"Gemini", R"({"type":"gemini","token":{"access_token":"a","refresh_token":"r",
             "client_id":"c","client_secret":"s","token_uri":"https://t","expiry":
             "2030-01-01T00:00:00.5+01:00"},"project_id":"p1,p2"})",
             R"({"kind":"oauth","access":"a","refresh":"r","client_secret":"s",
             "expires":1893452400500,"attributes":{"project_id":"p1,p2","client_id":"c",
-            "token_uri":"https://t"},"extra":{"token":{"client_id":"c","token_uri":"https://t"}}})"},
+            "token_uri":"https://t"},"extra":{"token":{"client_id":"c",
+            "token_uri":"https://t"}}})"},
         Row{"Qwen", R"({"type":"qwen","access_token":"a","refresh_token":"r","resource_url":"u"})",
             R"({"attributes":{"resource_url":"u"}})"},
         Row{"IFlow", R"({"type":"iflow","api_key":"k","access_token":"a","refresh_token":"r",
@@ -369,7 +371,8 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"type":"foo","api_key":"CANARY","email":"e","label":"l","note":"n","priority":3,
         "weight":0,"prefix":"p","proxy_url":"socks5://h:1","base_url":"https://b","headers":
         {"X-A":"b"},"excluded_models":["m*"],"models":["n"],"model_aliases":[{"alias":"a","model":
-        "m"}],"disable_cooling":true,"max_in_flight":0,"max_in_flight_per_model":2,"request_retry":3,
+        "m"}],"disable_cooling":true,"max_in_flight":0,"max_in_flight_per_model":2,
+        "request_retry":3,
         "refresh_interval_seconds":90,"labels":{"tier":"gold"}})",
         R"({"type":"vertex","service_account":{"private_key":"CANARY","project_id":"p"}})",
         R"({"type":"kiro","accessToken":"CANARY","profileArn":"a"})"));
