@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <malloc.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -186,6 +187,7 @@ absl::Status Server::StartEngine() {
     obs::LogError("server", "sealed: the keyring does not open the store", {{"error", status}});
     gate_.Set(rpc::ServingGate::State::kSealed);
   }
+  ::malloc_trim(0);  // what loading needed on top goes back to the system
   sources_ = std::make_unique<Sources>(*engine_, metrics_, std::string(store_->id()));
   Publish(*config_);
   return absl::OkStatus();
