@@ -65,7 +65,7 @@ std::optional<uint32_t> IdOrder::PlaceBetween(const Neighbours& around) const {
 }
 
 void IdOrder::Relabel(absl::string_view newcomer) {
-  if (inserted_ < by_id_.size() / 16) gap_ = std::min(gap_ * 2, kMaxGap);
+  if (inserted_ < std::min<size_t>(32, by_id_.size() / 64)) gap_ = std::min(gap_ * 2, kMaxGap);
   inserted_ = 0;
   moved_.assign(slots_.size(), kNobody);
   std::vector<Slot> slots;

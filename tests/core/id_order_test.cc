@@ -63,8 +63,10 @@ TEST_P(IdOrderRun, RelabelsRarelyForSortedRunsInTheMiddle) {
     if (placed.relabelled) moves += order.size();
   }
   EXPECT_LT(moves, 100 * order.size());
-  // Unpadded numbers need wider gaps than the rest.
-  EXPECT_LT(order.limit(), 20 * order.size());
+  // Gaps widen for ids that fall into many of them at once.
+  const std::string name = GetParam().name;
+  const size_t most = name == "Unpadded" || name == "Random" ? 20 : 10;
+  EXPECT_LT(order.limit(), most * order.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(
