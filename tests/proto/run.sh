@@ -70,14 +70,14 @@ refuses() { # SAYING FILE SED-EXPRESSION BUF-ARGUMENTS...
 check "lint" "$buf" lint
 check "format" "$buf" format -d --exit-code
 check "nothing published is broken" "$buf" breaking --against baseline.binpb
-broker=credbroker/v1/broker.proto
+lease=credbroker/v1/lease.proto
 check "lint refuses an undocumented field" \
-  refuses 'Field "epoch".*comment' $broker '/Ownership epoch/d' lint
+  refuses 'Field "epoch".*comment' $lease '/Ownership epoch/d' lint
 check "format refuses a stray blank" \
-  refuses '^-   string lease_id' $broker 's/^  string lease_id = 1;/   string lease_id = 1;/' \
+  refuses '^-   string lease_id' $lease 's/^  string lease_id = 1;/   string lease_id = 1;/' \
   format -d --exit-code
 check "breaking refuses a renumbered field" \
-  refuses '"15" with name "probe"' $broker 's/bool probe = 15;/bool probe = 25;/' \
+  refuses '"15" with name "probe"' $lease 's/bool probe = 15;/bool probe = 25;/' \
   breaking --against baseline.binpb
 check "breaking refuses a renamed value" \
   refuses 'AUTH_HEALTH_FINE' credbroker/v1/types.proto 's/AUTH_HEALTH_OK/AUTH_HEALTH_FINE/' \
