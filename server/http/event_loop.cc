@@ -68,6 +68,19 @@ std::vector<Mailbox::Letter> Mailbox::TakeAll() {
   return std::exchange(letters_, {});
 }
 
+void Mailbox::HandOver(FileDescriptor socket) {
+  {
+    const std::lock_guard lock(mutex_);
+    sockets_.push_back(std::move(socket));
+  }
+  Wake();
+}
+
+std::vector<FileDescriptor> Mailbox::TakeSockets() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(sockets_, {});
+}
+
 EventLoop::EventLoop(FileDescriptor listen, const ListenerOptions& options,
                      std::shared_ptr<Mailbox> mailbox, Submit submit)
     : listen_(std::move(listen)),
@@ -118,6 +131,7 @@ void EventLoop::Run() {
       if (!OnEvent(found->first, found->second, polled_[i].revents)) connections_.erase(found);
     }
     if (polled_[1].revents != 0) Accept();
+    Adopt();
     Expire(Clock::now());
   }
   connections_.clear();
@@ -181,12 +195,23 @@ void EventLoop::Accept() {
     }
     const int on = 1;
     setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    Connection connection;
-    connection.socket = std::move(socket);
-    connection.remote_address = NumericAddress(address);
-    connection.deadline = Clock::now() + Chrono(options_.head_timeout);
-    connections_.emplace(next_id_++, std::move(connection));
+    Add(std::move(socket), NumericAddress(address));
   }
+}
+
+// Connections accepted elsewhere. One for which there is no room is closed.
+void EventLoop::Adopt() {
+  for (FileDescriptor& socket : mailbox_->TakeSockets()) {
+    if (MakeRoom()) Add(std::move(socket), "unix");
+  }
+}
+
+void EventLoop::Add(FileDescriptor socket, std::string remote_address) {
+  Connection connection;
+  connection.socket = std::move(socket);
+  connection.remote_address = std::move(remote_address);
+  connection.deadline = Clock::now() + Chrono(options_.head_timeout);
+  connections_.emplace(next_id_++, std::move(connection));
 }
 
 bool EventLoop::OnEvent(uint64_t id, Connection& connection, short events) {
@@ -265,6 +290,7 @@ bool EventLoop::AdvanceBody(uint64_t id, Connection& connection) {
 }
 
 bool EventLoop::Refuse(Connection& connection, const Refusal& refusal) {
+  refused_.fetch_add(1, std::memory_order_relaxed);
   obs::LogDebug("http", "request refused",
                 {{"peer", connection.remote_address},
                  {"status", refusal.status},

@@ -4,12 +4,13 @@
 //   head -> body -> handling -> writing -> head ... or -> lingering -> closed
 // Nothing in here blocks but poll(2). Handlers run elsewhere and answer through the Mailbox.
 //
-// Thread-safety: Run on one thread; RequestStop from any.
+// Thread-safety: Run on one thread; RequestStop and refused from any.
 #ifndef CREDBROKER_SERVER_HTTP_EVENT_LOOP_H_
 #define CREDBROKER_SERVER_HTTP_EVENT_LOOP_H_
 
 #include <poll.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,7 @@
 
 namespace credbroker::http {
 
-// Where workers leave answers; wakes the loop. Thread-safe.
+// Where workers leave answers, and other threads connections; wakes the loop. Thread-safe.
 class Mailbox {
  public:
   struct Letter {
@@ -41,11 +42,14 @@ class Mailbox {
   void Post(Letter letter);
   void Wake();
   std::vector<Letter> TakeAll();
+  void HandOver(FileDescriptor socket);
+  std::vector<FileDescriptor> TakeSockets();
 
  private:
   const FileDescriptor event_;
   std::mutex mutex_;  // Guards what follows.
   std::vector<Letter> letters_;
+  std::vector<FileDescriptor> sockets_;
 };
 
 class EventLoop {
@@ -60,11 +64,14 @@ class EventLoop {
   // Gets a complete request; must post exactly one letter for that connection to the mailbox.
   using Submit = std::function<void(uint64_t connection, Job job)>;
 
+  // `listen` may be invalid: then all connections come through the mailbox.
   EventLoop(FileDescriptor listen, const ListenerOptions& options, std::shared_ptr<Mailbox> mailbox,
             Submit submit);
 
   void Run();
   void RequestStop(Clock::time_point deadline);
+  // Requests answered without a handler: malformed, too large, too slow.
+  uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
   enum class Phase { kHead, kBody, kHandling, kWriting, kLingering };
@@ -86,6 +93,8 @@ class EventLoop {
   bool Stopping(Clock::time_point now);
   void Poll(Clock::time_point now);
   void Accept();
+  void Adopt();
+  void Add(FileDescriptor socket, std::string remote_address);
   bool MakeRoom();
   // These return false when the connection is over.
   bool OnEvent(uint64_t id, Connection& connection, short events);
@@ -107,6 +116,7 @@ class EventLoop {
 
   Connections connections_;
   uint64_t next_id_ = 1;
+  std::atomic<uint64_t> refused_{0};
   Clock::time_point accept_again_;  // After running out of descriptors.
   std::vector<pollfd> polled_;      // Scratch of Poll.
   std::vector<uint64_t> polled_ids_;

@@ -1,6 +1,7 @@
 #include "server/http/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -99,7 +100,7 @@ class Listener::Impl {
  public:
   Impl(FileDescriptor listen, Router router, const ListenerOptions& options)
       : host_(options.host == "localhost" ? "127.0.0.1" : options.host),
-        port_(BoundPort(listen.get())),
+        port_(listen.valid() ? BoundPort(listen.get()) : 0),
         workers_(options.worker_threads),
         loop_(std::move(listen), options, mailbox_,
               // A job owns what it uses, so that a handler that never returns touches no freed
@@ -127,6 +128,13 @@ class Listener::Impl {
     return stopped_;
   }
 
+  void HandOver(int socket) {
+    fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
+    mailbox_->HandOver(FileDescriptor(socket));
+  }
+
+  uint64_t refused() const { return loop_.refused(); }
+
   int port() const { return port_; }
   std::string address() const {
     const bool is_v6 = host_.find(':') != std::string::npos;
@@ -147,7 +155,8 @@ class Listener::Impl {
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(Router router,
                                                           const ListenerOptions& options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  absl::StatusOr<FileDescriptor> listen = Bind(options);
+  absl::StatusOr<FileDescriptor> listen =
+      options.bind ? Bind(options) : absl::StatusOr<FileDescriptor>(FileDescriptor());
   if (!listen.ok()) return listen.status();
   auto impl = std::make_unique<Impl>(*std::move(listen), std::move(router), options);
   return std::unique_ptr<Listener>(new Listener(std::move(impl)));
@@ -158,6 +167,10 @@ Listener::Listener(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Listener::~Listener() { impl_->Stop(absl::ZeroDuration()).IgnoreError(); }
 
 int Listener::port() const { return impl_->port(); }
+
+void Listener::HandOver(int socket) { impl_->HandOver(socket); }
+
+uint64_t Listener::refused() const { return impl_->refused(); }
 
 std::string Listener::address() const { return impl_->address(); }
 

@@ -10,6 +10,7 @@
 #define CREDBROKER_SERVER_HTTP_LISTENER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,7 @@ struct ListenerOptions {
   std::string host = "127.0.0.1";  // A numeric IPv4 or IPv6 address, or "localhost" (127.0.0.1).
   int port = 0;                    // 0: any free one, see Listener::port().
   bool allow_non_loopback = false;
+  bool bind = true;              // false: no port; every connection comes through HandOver.
   size_t worker_threads = 4;     // 1 to 256.
   size_t max_connections = 256;  // At least 1. A new one beyond it replaces the idlest.
   int max_requests_per_connection = 1000;
@@ -48,8 +50,15 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  int port() const;
+  int port() const;             // 0 without `bind`.
   std::string address() const;  // "127.0.0.1:9090", "[::1]:9090"
+
+  // Serves a connected stream socket that was accepted elsewhere, e.g. on a unix socket; owns it
+  // from here on, and makes it non-blocking. Its peer is called "unix".
+  void HandOver(int socket);
+
+  // Requests answered without a handler: malformed, too large, too slow.
+  uint64_t refused() const;
 
   // Accepts nothing new, lets requests under way finish for `grace`, closes the rest. Returns
   // within grace + 1 s. DEADLINE_EXCEEDED: a handler was still running; then nothing it uses may be

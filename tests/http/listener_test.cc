@@ -1,7 +1,10 @@
 #include "server/http/listener.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -238,6 +241,37 @@ TEST(ListenerStop, DoesNotWaitForeverForAHandler) {
   EXPECT_EQ((*listener)->Stop(absl::Milliseconds(20)).code(), absl::StatusCode::kDeadlineExceeded);
   listener->reset();
   gate->opened.set_value();
+}
+
+TEST(Listener, ServesConnectionsAcceptedElsewhere) {
+  ListenerOptions options;
+  options.bind = false;
+  const auto listener = StartListener(options);
+  EXPECT_EQ(listener->port(), 0);
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  listener->HandOver(ends[0]);
+  constexpr absl::string_view kRequest =
+      "GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  ASSERT_EQ(send(ends[1], kRequest.data(), kRequest.size(), 0),
+            static_cast<ssize_t>(kRequest.size()));
+  std::string answer;
+  std::array<char, 4096> chunk;
+  for (ssize_t got = 0; (got = recv(ends[1], chunk.data(), chunk.size(), 0)) > 0;) {
+    answer.append(chunk.data(), static_cast<size_t>(got));
+  }
+  close(ends[1]);
+  EXPECT_EQ(StatusOf(answer), 200);
+  EXPECT_EQ(BodyOf(answer), "hello  from unix");
+}
+
+TEST(Listener, CountsWhatItRefuses) {
+  const auto listener = StartListener();
+  EXPECT_EQ(listener->refused(), 0u);
+  Get(listener->port(), "/hello");
+  EXPECT_EQ(listener->refused(), 0u);
+  EXPECT_EQ(StatusOf(Fetch(listener->port(), "GET /hello HTTP/1.1\r\n folded: x\r\n\r\n")), 400);
+  EXPECT_EQ(listener->refused(), 1u);
 }
 
 }  // namespace
