@@ -101,7 +101,7 @@ void Exposition::Add(Labels labels, const Histogram& histogram) {
 
 std::string Exposition::Text() const {
   std::vector<prometheus::MetricFamily> families;
-  for (const MetricSpec* spec : metric::kAll) {
+  for (const MetricSpec* spec : table_) {
     prometheus::MetricFamily family;
     family.name = spec->name;
     family.help = spec->help;

@@ -23,7 +23,11 @@ absl::string_view CleanLabel(absl::string_view value);
 
 class Exposition {
  public:
+  using Table = absl::Span<const MetricSpec* const>;
   using Labels = std::vector<std::string>;
+  // `table` says which metrics are written, in this order, and outlives this.
+  explicit Exposition(Table table = metric::kAll) : table_(table) {}
+
   enum class Merge { kSum, kMinPositive, kMax };
 
   // Adds one sample. NaN, infinite and negative values become 0.
@@ -36,6 +40,7 @@ class Exposition {
   std::string Text() const;
 
  private:
+  const Table table_;
   std::map<const MetricSpec*, std::map<Labels, double>> values_;
   std::map<const MetricSpec*, std::map<Labels, const Histogram*>> histograms_;
 };
