@@ -17,9 +17,9 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 
-def prepared():
-    """The foreign clients' places, KEY=VALUE, from prepare.sh."""
-    done = subprocess.run(['bash', HERE / 'prepare.sh'], check=True, stdout=subprocess.PIPE,
+def prepared(folder):
+    """The foreign clients' places, KEY=VALUE, from the folder's prepare.sh."""
+    done = subprocess.run(['bash', folder / 'prepare.sh'], check=True, stdout=subprocess.PIPE,
                           text=True)
     return dict(line.split('=', 1) for line in done.stdout.splitlines() if '=' in line)
 
@@ -62,11 +62,11 @@ def flat(suite):
             yield test
 
 
-def main():
-    os.environ.update(prepared())
+def main(folder):
+    os.environ.update(prepared(folder))
     tests = unittest.TestSuite()
     words = sys.argv[1:]
-    for test in flat(unittest.defaultTestLoader.discover(str(HERE), '*_test.py', str(HERE))):
+    for test in flat(unittest.defaultTestLoader.discover(str(folder), '*_test.py', str(folder))):
         if not words or any(word in test.id() for word in words):
             tests.addTest(test)
     result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, verbosity=0).run(tests)
@@ -80,4 +80,4 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(HERE))
