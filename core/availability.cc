@@ -110,6 +110,7 @@ bool ScopeRecords::Fail(const Failure& failure, absl::Time now) {
     if (r.cause == failure.cause) record = &r;
   }
   const uint16_t level = NextLevel(record, failure.lease_granted);
+  const absl::Time from = std::min(failure.happened, now);
   absl::Duration duration;
   absl::Duration block;
   if (failure.hint.has_value()) {
@@ -121,7 +122,7 @@ bool ScopeRecords::Fail(const Failure& failure, absl::Time now) {
     // The upstream said nothing new, so what it said before still holds: it was avoided, and the
     // probe showed rightly so. Only the block is prolonged; how long another cause asked is that
     // record's.
-    if (failure.failed_probe) block = std::max(block, Clamp(avoid_until() - now));
+    if (failure.failed_probe) block = std::max(block, Clamp(avoid_until() - from));
   }
   if (NeverHalfOpen(failure.cause)) {
     block = duration;
@@ -139,9 +140,9 @@ bool ScopeRecords::Fail(const Failure& failure, absl::Time now) {
   const absl::Time old_avoid = record->avoid_until;
   record->level = level;
   record->block_until =
-      SeededFault("shortens_deadline") ? now + block : std::max(record->block_until, now + block);
-  record->avoid_until = std::max({record->avoid_until, now + duration, record->block_until});
-  record->began = now;
+      SeededFault("shortens_deadline") ? from + block : std::max(record->block_until, from + block);
+  record->avoid_until = std::max({record->avoid_until, from + duration, record->block_until});
+  record->began = std::max(record->began, from);
   // The hint shown is the one that decided how long.
   if (record->avoid_until > old_avoid) record->raw_hint = failure.raw_hint.substr(0, kMaxRawHint);
   CB_CHECK(record->block_until >= old_block && record->avoid_until >= old_avoid);  // rule 2

@@ -45,6 +45,7 @@ struct Failure {
   double jitter = 0.0;  // drawn by the pool, in [-0.2, 0.2]; ladder durations only
   absl::Duration cap = absl::Minutes(15);
   absl::Time lease_granted;
+  absl::Time happened = absl::InfiniteFuture();  // durations count from it; in the future: from now
   bool failed_probe = false;
   std::string raw_hint;
 };
@@ -83,6 +84,7 @@ class ScopeRecords {
   // Rule 2 (clocks only rise) and rule 4 (one step a wave). Returns whether anything changed: a
   // failure that asks for no time at all (no hint, no ladder, no failed probe) leaves no record. A
   // failed probe without a hint blocks as long as the whole scope was still avoided, up to the cap.
+  // One that happened so long ago that its time is over blocks nothing, but its level counts.
   bool Fail(const Failure& failure, absl::Time now);
   // Rule 3: erases records that began before `granted`. Returns whether anything was erased.
   bool Succeed(absl::Time granted);

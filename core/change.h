@@ -65,11 +65,24 @@ struct Woken {
   AcquireReply reply;
 };
 
-// A lease that must stop being used now (credential disabled, deleted or blocked).
+// Why stock of a credential is void.
+enum class RevokeReason : uint8_t {
+  kCooling,   // WAITING, or half-open: only probes may use it
+  kDisabled,  // by an operator or by policy
+  kDeleted,   // its leases have ended
+  kChanged,   // a cap was introduced, or it serves other calls than before
+};
+absl::string_view Name(RevokeReason v);
+
+// A credential, or a (credential, model), of which a session holds leases may no longer be handed
+// out of stock. Leases in use go on, unless it was deleted.
 struct Revoked {
-  LeaseSeq seq;
   Uid uid;
-  Cause cause;
+  std::string model;  // upstream name; empty: of every one
+  LeaseSeq covers;    // revokes leases up to this number; later grants are not meant
+  RevokeReason reason = RevokeReason::kCooling;
+  Cause cause = Cause::kNone;                 // where it waits or is disabled
+  absl::Time until = absl::InfiniteFuture();  // expected back; InfiniteFuture: unknown
 };
 
 // What a command did besides its reply, in order.
@@ -77,11 +90,15 @@ struct Effects {
   std::vector<Change> changes;
   std::vector<Woken> woken;
   std::vector<Uid> refresh_wanted;
-  bool empty() const { return changes.empty() && woken.empty() && refresh_wanted.empty(); }
+  std::vector<Revoked> revoked;
+  bool empty() const {
+    return changes.empty() && woken.empty() && refresh_wanted.empty() && revoked.empty();
+  }
   void clear() {
     changes.clear();
     woken.clear();
     refresh_wanted.clear();
+    revoked.clear();
   }
 };
 

@@ -33,7 +33,12 @@ struct AcquireCommand {
   absl::string_view request_id;                    // <= 128 bytes; empty: none
   absl::Duration ttl = absl::ZeroDuration();       // 0: default
   absl::Duration max_wait = absl::ZeroDuration();  // 0: answer at once
-  bool allow_probe = true;                         // prefetched grants never probe
+  bool allow_probe = true;
+  SessionId session;  // the lease belongs to it; kNoSession: a unary call. Of the same principal.
+  // For stock: what nobody waits for yet. Never a probe, a pin, a bound or a capped credential, and
+  // answered at once: session_key, credential_id, request_id, allow_probe and max_wait are not
+  // looked at.
+  bool for_stock = false;
 };
 
 // Everything a lease id proves once its MAC was checked. Made from a Grant, handed back with every
@@ -53,8 +58,26 @@ struct LeaseClaims {
   absl::Time expires;  // as granted; renewals are known to the pool only
 };
 
+// Names a lease of a session as its number on the wire does: where it is kept, and the low half of
+// its LeaseSeq. Whatever it holds, it never reaches a lease of anybody else.
+struct SessionLease {
+  SessionId session;
+  uint32_t cell = 0;
+  uint32_t seq_low = 0;
+};
+
+// What a report of a session lease is classified by, outside the lock.
+struct LeaseFacts {
+  std::shared_ptr<const Document> document;  // provider, kind
+  bool refreshable = false;
+  std::string model;  // upstream name, canonical; empty: none
+  uint64_t material_version = 0;
+  absl::Time granted;
+  bool live = false;
+};
+
 struct Grant {
-  LeaseSeq seq;
+  LeaseSeq seq;  // for a session also the grant's order against revocations
   uint32_t cell = 0;
   std::shared_ptr<const Document> document;
   std::shared_ptr<const Material> material;  // never null
@@ -85,7 +108,9 @@ enum class Refusal : uint8_t {
   kReplaced,           // ABORTED: a duplicate of the parked request_id took its place
   kCancelled,          // CANCELLED
   kResumeOnly,         // RESOURCE_EXHAUSTED: capped credentials wait for sessions to resume
+  kNotForStock,        // RESOURCE_EXHAUSTED: only capped or half-open ones could serve now
 };
+inline constexpr int kRefusalCount = 19;
 absl::string_view Name(Refusal v);
 
 struct RefusalInfo {
@@ -106,6 +131,55 @@ struct AcquireReply {
   absl::Duration waited = absl::ZeroDuration();
 };
 
+// A lease granted for stock. What it needs besides is Pool::Issued(uid), once for each credential.
+struct StockLease {
+  LeaseSeq seq;
+  uint32_t cell = 0;
+  Uid uid;
+  uint64_t material_version = 0;
+  absl::string_view model;  // upstream name; borrowed until the next call on the pool
+};
+
+struct StockReply {
+  int granted = 0;                     // appended to the caller's list
+  LeaseSeq order;                      // newest lease number at this moment
+  absl::Time granted_at, expires;      // of all of them
+  std::optional<RefusalInfo> refusal;  // set exactly if fewer were granted than asked for
+};
+
+// What a session must be told of a credential before it can use a lease of it.
+struct Issued {
+  std::shared_ptr<const Document> document;
+  std::shared_ptr<const Material> material;  // null: no usable secret
+  bool capped = false;                       // has a cap of leases in flight, whole or per model
+};
+
+// A lease of before a restart or a lost session, whose ticket the caller checked.
+struct AdoptCommand {
+  SessionId session;
+  Uid uid;
+  absl::string_view model;  // upstream name, canonical; empty: none
+  uint64_t material_version = 0;
+  absl::Time granted, expires;
+};
+
+enum class AdoptResult : uint8_t {
+  kAdopted,
+  kNotOpen,   // the session
+  kNotFound,  // deleted, or no usable secret
+  kDisabled,
+  kExpired,
+  kOverCap,  // the leases known fill its cap
+};
+absl::string_view Name(AdoptResult v);
+
+struct AdoptReply {
+  AdoptResult result = AdoptResult::kNotOpen;
+  LeaseSeq seq;  // its new number, and its order
+  uint32_t cell = 0;
+  absl::Time granted, expires;  // as the pool holds them
+};
+
 enum class Disposition : uint8_t {
   kAccepted,   // the lease was live; its rules were applied
   kNoted,      // early report: lease still live
@@ -118,9 +192,14 @@ absl::string_view Name(Disposition v);
 
 struct ReportCommand {
   absl::string_view principal;
-  const LeaseClaims* claims = nullptr;
+  const LeaseClaims* claims = nullptr;          // of a unary lease, or
+  const SessionLease* session_lease = nullptr;  // of a session's; `principal` is not looked at
   const Verdict* verdict = nullptr;
   bool early = false;
+  // The secret it is about; 0, or newer than the credential's: that of the lease.
+  uint64_t material_version = 0;
+  // When it happened, the time the verdict's durations count from; cut to between grant and now.
+  absl::Time happened = absl::InfiniteFuture();
 };
 
 struct ReportReply {

@@ -44,6 +44,10 @@ inline constexpr ModelId kNoModel{0};
 using LeaseSeq = Id<struct LeaseTag, uint64_t>;
 inline constexpr LeaseSeq kNoLease{0};
 
+// A session, counted from 1 and never given out twice in a process.
+using SessionId = Id<struct SessionTag, uint64_t>;
+inline constexpr SessionId kNoSession{0};
+
 // Number of a parked Acquire, counted from 1.
 using WaiterId = Id<struct WaiterTag, uint64_t>;
 

@@ -43,7 +43,9 @@ struct alignas(64) LeaseCell {
   bool breaker_probe : 1 = false;
   bool has_request : 1 = false;  // a request_id names it
   bool has_pending_bind : 1 = false;
-  bool reported : 1 = false;  // a terminal report came, if after its end
+  bool reported : 1 = false;    // a terminal report came, if after its end
+  bool in_session : 1 = false;  // SessionTable knows whose it is
+  bool for_stock : 1 = false;   // granted before anybody wanted it
   Outcome answer_outcome = Outcome::kOther;
   Cause answer_cause = Cause::kNone;
 };

@@ -299,6 +299,40 @@ absl::string_view Name(Refusal v) {
       return "CANCELLED";
     case Refusal::kResumeOnly:
       return "RESUME_ONLY";
+    case Refusal::kNotForStock:
+      return "NOT_FOR_STOCK";
+  }
+  return NotAValue();
+}
+
+absl::string_view Name(AdoptResult v) {
+  switch (v) {
+    case AdoptResult::kAdopted:
+      return "adopted";
+    case AdoptResult::kNotOpen:
+      return "not_open";
+    case AdoptResult::kNotFound:
+      return "not_found";
+    case AdoptResult::kDisabled:
+      return "disabled";
+    case AdoptResult::kExpired:
+      return "expired";
+    case AdoptResult::kOverCap:
+      return "over_cap";
+  }
+  return NotAValue();
+}
+
+absl::string_view Name(RevokeReason v) {
+  switch (v) {
+    case RevokeReason::kCooling:
+      return "cooling";
+    case RevokeReason::kDisabled:
+      return "disabled";
+    case RevokeReason::kDeleted:
+      return "deleted";
+    case RevokeReason::kChanged:
+      return "changed";
   }
   return NotAValue();
 }

@@ -145,7 +145,7 @@ Standing PoolState::StandingOf(const Record& record) const {
   if (phase == Phase::kHalfOpen) {
     FillProbe(*scope, now, &standing);
     if (busy || record.document->weight <= 0) standing.probe_ready = false;
-    if (record.cap > 0 && now < options.resume_only_until) {
+    if (Capped(record) && now < options.resume_only_until) {
       standing.probe_ready = false;
       const int64_t resumed = NanosOrNever(options.resume_only_until);
       standing.returns_ns =
@@ -156,7 +156,7 @@ Standing PoolState::StandingOf(const Record& record) const {
   standing.open = record.document->weight > 0;
   if (busy) {
     standing.cause = Cause::kBusy;
-  } else if (record.cap > 0 && now < options.resume_only_until) {
+  } else if (Capped(record) && now < options.resume_only_until) {
     standing.cause = Cause::kBusy;
     standing.returns_ns = NanosOrNever(options.resume_only_until);
   } else if (record.document->weight <= 0) {
@@ -213,7 +213,7 @@ void PoolState::SetTimer(Slot slot) {
     const absl::Time expires = *record.material->expire_time;
     next = std::min(next, expires > now ? expires : NextLook(expires, now));
   }
-  if (record.cap > 0 && now < options.resume_only_until) {
+  if (Capped(record) && now < options.resume_only_until) {
     next = std::min(next, options.resume_only_until);
   }
   timers.Set(slot.number(), NanosOrNever(next));
@@ -241,6 +241,7 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
   const bool told = before.state != after.state || before.half_open != after.half_open ||
                     (after.state != State::kAvailable && before.cause != after.cause);
   if (!told) return;
+  if (record.session_leases != 0) RevokeIfLeft(record, kNoModel, before, after, effects);
   Transition line;
   line.at_ms = absl::ToUnixMillis(now);
   if (after.state == State::kWaiting) line.until_ms = after.returns_ns / 1'000'000;
@@ -260,18 +261,24 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
   effects.changes.push_back(std::move(change));
 }
 
-void PoolState::RederiveModel(Slot slot, ModelId model) {
+void PoolState::RederiveModel(Slot slot, ModelId model, Effects& effects) {
   if (model == kNoModel) return;
   const Record& record = records.at(slot);
   const Standing standing = ModelStandingOf(record, record.Find(model), model);
   GroupIndex& group = *groups[record.group.number()];
+  if (record.session_leases != 0) {
+    Standing before;
+    before.state = State::kAvailable;
+    if (const Standing* held = group.ModelStanding(slot, model)) before = *held;
+    RevokeIfLeft(record, model, before, standing, effects);
+  }
   const bool plain = standing.open && standing.ready;
   group.SetModel(slot, model, plain ? nullptr : &standing);
   if ((plain || standing.probe_ready) && waits.size() != 0) pump.insert(record.group);
   SetTimer(slot);
 }
 
-ScopeRecords& PoolState::ScopeFor(Record& record, ModelId model) {
+ScopeRecords& PoolState::ScopeFor(Record& record, ModelId model, Effects& effects) {
   if (ScopeRecords* scope = record.Find(model)) return *scope;
   if (model == kNoModel) {
     return *record.scopes.insert(record.scopes.begin(), ScopeRecords(kNoModel));
@@ -287,7 +294,7 @@ ScopeRecords& PoolState::ScopeFor(Record& record, ModelId model) {
     const ModelId dropped = drop->model();
     record.scopes.erase(drop);
     ++totals.model_records_dropped;
-    RederiveModel(records.Find(record.uid), dropped);
+    RederiveModel(records.Find(record.uid), dropped, effects);
     models.Unref(dropped);
   }
   models.Ref(model);
@@ -295,7 +302,7 @@ ScopeRecords& PoolState::ScopeFor(Record& record, ModelId model) {
   return record.scopes.back();
 }
 
-void PoolState::DropEmptyScopes(Slot slot) {
+void PoolState::DropEmptyScopes(Slot slot, Effects& effects) {
   Record& record = records.at(slot);
   for (size_t i = 0; i < record.scopes.size();) {
     ScopeRecords& scope = record.scopes[i];
@@ -306,7 +313,7 @@ void PoolState::DropEmptyScopes(Slot slot) {
     const ModelId model = scope.model();
     record.scopes.erase(record.scopes.begin() + static_cast<ptrdiff_t>(i));
     if (model != kNoModel) {
-      RederiveModel(slot, model);
+      RederiveModel(slot, model, effects);
       models.Unref(model);
     }
   }

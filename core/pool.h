@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -35,7 +36,7 @@ struct PoolOptions {
   uint64_t seed = 0;  // of jitter
   Uid first_uid{1};   // new incarnations count from here
   // Set when the store's live-sessions marker says that leases of before may still be in use: until
-  // then capped credentials are not granted (to calls without resume).
+  // then a capped credential is had by Adopt only; other calls get kResumeOnly, or wait.
   absl::Time resume_only_until = absl::InfinitePast();
 };
 
@@ -67,13 +68,52 @@ class Pool {
   AcquireReply Acquire(const AcquireCommand& command, absl::Time now, Effects& effects);
   // Gives up a parked call; its answer (kCancelled) comes in effects. Unknown ids are ignored.
   void CancelWait(WaiterId waiter, absl::Time now, Effects& effects);
-  // Terminal once per lease. The MAC of `claims` was checked by the caller.
+  // Terminal once per lease. The MAC of `claims` was checked by the caller. A session's lease is
+  // kUnknown to others, and once it is forgotten.
   ReportReply Report(const ReportCommand& command, absl::Time now, Effects& effects);
   RenewReply Renew(absl::string_view principal, const LeaseClaims& claims, absl::Duration ttl,
                    absl::Time now, Effects& effects);
   // True if a live lease was ended. Idempotent.
   bool Release(absl::string_view principal, const LeaseClaims& claims, absl::Time now,
                Effects& effects);
+
+  // --- sessions: leases that go when nobody hears of their holder any more ---
+  // A session is open, detached (its stream broke; leases live on until a deadline), or ended.
+  // Ending one that holds many leases takes several steps of Advance; its number names nothing any
+  // more from the first one on. REQUIRES: fewer than 2^20 at once.
+  SessionId OpenSession(absl::string_view principal, absl::Time now);
+  // Unless it is resumed before `deadline`, it is lost then and its leases are freed. Again:
+  // another deadline. Calls it has parked are answered kCancelled by and by; cancel them.
+  void DetachSession(SessionId session, absl::Time deadline, absl::Time now);
+  // Open again (an open one stays so). False: unknown, ended, past its deadline, or of another
+  // principal.
+  bool ResumeSession(SessionId session, absl::string_view principal, absl::Time now);
+  // Ends it and its leases, as if each was released. False: unknown.
+  bool CloseSession(SessionId session, absl::Time now, Effects& effects);
+  struct HeldLease {
+    uint32_t cell = 0;
+    LeaseSeq seq;
+    Uid uid;
+    absl::string_view model;  // upstream name
+    absl::Time granted, expires;
+  };
+  // Its live leases, the newest first. `visit` must not call the pool.
+  void VisitSession(SessionId session, absl::FunctionRef<void(const HeldLease&)> visit) const;
+  // Grants up to `count` (1..1024) leases for stock and appends them to `out`. The key is resolved
+  // once. Gives up after having passed over 1,024 capped credentials. kCancelled: not open.
+  StockReply AcquireStock(const AcquireCommand& command, int count, absl::Time now,
+                          std::vector<StockLease>& out, Effects& effects);
+  // nullopt: no such incarnation.
+  std::optional<Issued> IssuedOf(Uid uid) const;
+  // Gives a session a lease of before back. It counts as granted when it was.
+  AdoptReply Adopt(const AdoptCommand& command, absl::Time now, Effects& effects);
+  // nullopt: not this session's, or forgotten.
+  std::optional<LeaseFacts> FactsOf(const SessionLease& lease) const;
+  // As their unary twins.
+  RenewReply Renew(const SessionLease& lease, absl::Duration ttl, absl::Time now, Effects& effects);
+  bool Release(const SessionLease& lease, absl::Time now, Effects& effects);
+  // Of leases that were released, so many had expired with their holder.
+  void CountExpired(uint64_t leases);
 
   // --- time ---
   // Does what is due by `now`: expiries, recoveries, probe verdicts, `until`, wait deadlines; at

@@ -31,6 +31,7 @@ AcquireReply Refused(Refusal reason) {
 
 AcquireReply PoolState::Acquire(const AcquireCommand& command, Effects& effects) {
   Step(effects);
+  if (command.for_stock) return Try(ForStock(command), WaiterId(), now, effects);
   if (!command.request_id.empty()) {
     if (auto repeated = Repeated(command, effects)) return *std::move(repeated);
   }
@@ -38,6 +39,7 @@ AcquireReply PoolState::Acquire(const AcquireCommand& command, Effects& effects)
   if (!command.request_id.empty() && reply.kind != AcquireReply::Kind::kRefused) {
     RequestEntry entry;
     entry.fingerprint = Fingerprint(command);
+    entry.session = command.session;
     if (reply.kind == AcquireReply::Kind::kParked) {
       entry.waiter = reply.waiter;
     } else {
@@ -59,6 +61,10 @@ std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, E
   if (it == requests.end()) return std::nullopt;
   const RequestEntry entry = it->second;
   if (entry.fingerprint != Fingerprint(command)) return Refused(Refusal::kRequestIdMismatch);
+  // A lease is its session's alone: others cannot use its number.
+  if (entry.session != command.session && sessions.Find(entry.session) != nullptr) {
+    return Refused(Refusal::kRequestIdMismatch);
+  }
   if (entry.waiter.number() != 0) {
     // The duplicate takes the parked one's place in the queue; the first caller is told.
     const ParkedCall* old = waits.Find(entry.waiter);
@@ -75,6 +81,7 @@ std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, E
     AcquireReply parked;
     parked.kind = AcquireReply::Kind::kParked;
     parked.waiter = it->second.waiter = call.id;
+    it->second.session = command.session;
     CB_CHECK(waits.Replace(entry.waiter, std::move(call)));
     Answer(entry.waiter, std::move(replaced), effects);
     return parked;
@@ -90,6 +97,10 @@ std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, E
 AcquireReply PoolState::Try(const AcquireCommand& command, WaiterId waiter, absl::Time parked,
                             Effects& effects) {
   AcquireReply reply;
+  if (command.session != kNoSession && sessions.FindOpen(command.session) == nullptr) {
+    reply.refusal.reason = Refusal::kCancelled;
+    return reply;
+  }
   Request request;
   const bool first_try = waiter.number() == 0;
   const auto refusal = Resolve(command, &request);
@@ -122,6 +133,7 @@ AcquireReply PoolState::Try(const AcquireCommand& command, WaiterId waiter, absl
     if (!first_try) ++stats.waited;
     return reply;
   }
+  if (command.for_stock) JudgeStockRefusal(request, &reply.refusal);
   if (first_try && Park(command, request, reply.refusal, &reply)) return reply;
   if (first_try) ++stats.refused[static_cast<size_t>(reply.refusal.reason)];
   return reply;
@@ -135,6 +147,7 @@ bool PoolState::Park(const AcquireCommand& command, const Request& request,
     case Refusal::kBusy:
     case Refusal::kBreakerOpen:
     case Refusal::kProviderBackoff:
+    case Refusal::kResumeOnly:
       break;
     default:
       return false;
@@ -171,10 +184,9 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
     CB_CHECK(rules.at(record.rules).Serves(request.demand.model, &upstream));
   }
   const ModelId model = models.Ref(upstream);
-  absl::Duration ttl = settings.limits.default_ttl;
-  if (command.ttl > absl::ZeroDuration()) ttl = std::min(command.ttl, settings.limits.max_ttl);
   const uint32_t cell = leases.Add(choice.slot, record, request.principal, model, now_ns,
-                                   now_ns + absl::ToInt64Nanoseconds(ttl));
+                                   now_ns + absl::ToInt64Nanoseconds(TtlOf(command)));
+  if (command.session != kNoSession) JoinSession(cell, command.session, command.for_stock);
   LeaseCell& lease = leases.at(cell);
   record.last_grant = ++grants;
   if (choice.picked_from != nullptr) choice.picked_from->Granted(record.position);
@@ -229,7 +241,7 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
     Rederive(choice.slot, Why::kReportedSuccess, PrincipalId(), effects);
   }
   if (model != kNoModel && (choice.probe || record.model_cap > 0)) {
-    RederiveModel(choice.slot, model);
+    RederiveModel(choice.slot, model, effects);
   }
   request.group->Touch(choice.slot);
   const bool rebound = grant.rebound;
@@ -274,23 +286,31 @@ void PoolState::Pump(Effects& effects) {
       AcquireReply reply;
       std::optional<std::string> request_key;
       uint64_t fingerprint = 0;
+      SessionId session;
       next = absl::InfiniteFuture();
       const auto served = waits.ServeOne(group, [&](const ParkedCall& call) {
         const AcquireCommand command = call.View();
         reply = Try(command, call.id, call.parked, effects);
         if (reply.kind == AcquireReply::Kind::kRefused) {
+          // Its session has gone: answered now, so that it holds up nobody with the same demand.
+          if (reply.refusal.reason == Refusal::kCancelled) {
+            ForgetRequest(call);
+            return true;
+          }
           next = std::min(next, reply.refusal.earliest);
           return false;
         }
         if (!command.request_id.empty()) {
           request_key = RequestKey(command.principal, command.request_id);
           fingerprint = Fingerprint(command);
+          session = command.session;
         }
         return true;
       });
       if (!served) break;
       if (request_key) {
-        requests[*request_key] = {fingerprint, WaiterId(), reply.grant.cell, reply.grant.seq};
+        requests[*request_key] = {fingerprint, WaiterId(), reply.grant.cell, reply.grant.seq,
+                                  session};
         request_of_cell[reply.grant.cell] = *request_key;
         leases.at(reply.grant.cell).has_request = true;
       }

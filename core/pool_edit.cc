@@ -39,6 +39,15 @@ std::shared_ptr<SecretMaterial> CloneOf(const SecretMaterial& from) {
   return copy;
 }
 
+// Whether calls that `before` was granted to might not be granted `after`: it has another group,
+// kind, labels or models, or is taken out of the strategies' hands.
+bool ServesOthers(const Document& before, const Document& after) {
+  return before.group != after.group || before.kind != after.kind ||
+         before.labels != after.labels || before.prefix != after.prefix ||
+         before.models != after.models || before.excluded_models != after.excluded_models ||
+         before.model_aliases != after.model_aliases || (before.weight > 0 && after.weight <= 0);
+}
+
 absl::Status CheckDocument(const Document& document) {
   auto bad = [](absl::string_view field, absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": ", what));
@@ -132,7 +141,8 @@ void PoolState::LeaveEgress(EgressId id) {
 
 Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
                        std::shared_ptr<const Intent> intent,
-                       std::shared_ptr<const Material> material, const HealthRecord* health) {
+                       std::shared_ptr<const Material> material, const HealthRecord* health,
+                       Effects& effects) {
   const Slot slot = records.Add(document->id, uid);
   Record& record = records.at(slot);
   GroupIndex& group = Group(document->group);
@@ -150,7 +160,7 @@ Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
     for (const ScopedRecord& scoped : health->records) {
       if (scoped.record.avoid_until + kRecordRetention <= now) continue;
       const ModelId model = models.Ref(scoped.model);
-      ScopeFor(record, model).Put(scoped.record);
+      ScopeFor(record, model, effects).Put(scoped.record);
       models.Unref(model);
     }
     if (!health->windows.empty()) {
@@ -167,7 +177,7 @@ Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
   }
   if (record.standing.half_open) ++stats.half_open;
   if (record.standing.cause == Cause::kBusy) ++stats.busy;
-  for (const ScopeRecords& scope : record.scopes) RederiveModel(slot, scope.model());
+  for (const ScopeRecords& scope : record.scopes) RederiveModel(slot, scope.model(), effects);
   SetTimer(slot);
   if ((record.standing.ready || record.standing.probe_ready) && waits.size() != 0) {
     pump.insert(record.group);
@@ -177,6 +187,7 @@ Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
 
 void PoolState::Remove(Slot slot, Effects& effects) {
   Record& record = records.at(slot);
+  Revoke(record, kNoModel, RevokeReason::kDeleted, Cause::kNone, INT64_MAX, effects);
   while (record.first_lease != kNoCell) EndLease(record.first_lease, LeaseEnd::kRevoked, effects);
   GroupIndex& group = *groups[record.group.number()];
   for (const ScopeRecords& scope : record.scopes) {
@@ -199,8 +210,11 @@ void PoolState::Remove(Slot slot, Effects& effects) {
   records.Remove(slot);
 }
 
-void PoolState::ReplaceDocument(Slot slot, std::shared_ptr<const Document> document, Effects&) {
+void PoolState::ReplaceDocument(Slot slot, std::shared_ptr<const Document> document,
+                                Effects& effects) {
   Record& record = records.at(slot);
+  const Standing before = record.standing;
+  const bool was_capped = Capped(record), other_calls = ServesOthers(*record.document, *document);
   GroupIndex& old_group = *groups[record.group.number()];
   const bool moves = document->group != record.document->group;
   std::vector<ModelId> held;
@@ -232,6 +246,11 @@ void PoolState::ReplaceDocument(Slot slot, std::shared_ptr<const Document> docum
   record.group = group.id();
   ResolveCaps(record);
   record.standing = StandingOf(record);
+  if (other_calls || (Capped(record) && !was_capped && !Fault("cap_keeps_stock"))) {
+    Revoke(record, kNoModel, RevokeReason::kChanged, Cause::kNone, INT64_MAX, effects);
+  } else {
+    RevokeIfLeft(record, kNoModel, before, record.standing, effects);
+  }
   group.Add(slot);
   GroupProviderStats& stats = group.stats(record.provider);
   count(stats, 1);
@@ -251,7 +270,7 @@ void PoolState::ReplaceDocument(Slot slot, std::shared_ptr<const Document> docum
       held.push_back(model);
     }
   }
-  for (ModelId model : held) RederiveModel(slot, model);
+  for (ModelId model : held) RederiveModel(slot, model, effects);
   SetTimer(slot);
   if (waits.size() != 0) pump.insert(record.group);
 }
@@ -265,7 +284,7 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     if (row.material == nullptr) healthy.auth = AuthHealth::kReauthRequired;
     const Slot slot =
         Insert(row.uid, row.document, row.intent ? std::make_shared<Intent>(*row.intent) : nullptr,
-               row.material, row.revive_health ? row.revive_health.get() : &healthy);
+               row.material, row.revive_health ? row.revive_health.get() : &healthy, effects);
     Record& record = records.at(slot);
     Transition line;
     line.at_ms = absl::ToUnixMillis(now);
@@ -316,8 +335,8 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     std::vector<ModelId> held;
     held.reserve(record.scopes.size());
     for (const ScopeRecords& scope : record.scopes) held.push_back(scope.model());
-    for (ModelId model : held) RederiveModel(slot, model);
-    DropEmptyScopes(slot);
+    for (ModelId model : held) RederiveModel(slot, model, effects);
+    DropEmptyScopes(slot, effects);
   }
   if (row.document != nullptr) {
     // The record's standing is brought up to date first, so that the history says why it moved.
@@ -386,10 +405,11 @@ absl::Status Pool::Load(StoredCredential stored, absl::Time now) {
   }
   state_->next_uid = std::max(state_->next_uid, stored.uid.number() + 1);
   HealthRecord healthy;
+  Effects none;  // nobody is there to be told
   const Slot slot = state_->Insert(
       stored.uid, std::move(stored.document),
       stored.intent ? std::make_shared<const Intent>(*std::move(stored.intent)) : nullptr,
-      std::move(stored.material), stored.health ? stored.health.get() : &healthy);
+      std::move(stored.material), stored.health ? stored.health.get() : &healthy, none);
   state_->records.at(slot).history.set_number(stored.history_number);
   return absl::OkStatus();
 }

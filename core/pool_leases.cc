@@ -27,7 +27,7 @@ void PoolState::Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Ef
     if (!probed.empty()) {
       state.budget.OnResult(ProbeBudget::Result::kInconclusive);
       ++state.stats.probes_inconclusive;
-      for (ModelId model : probed) RederiveModel(slot, model);
+      for (ModelId model : probed) RederiveModel(slot, model, effects);
       Rederive(slot, Why::kReportedFailure, lease.principal, effects);
     }
   }
@@ -50,6 +50,7 @@ void PoolState::EndLease(uint32_t cell, LeaseEnd end, Effects& effects) {
   Record& record = records.at(slot);
   Inconclusive(cell, lease, record, effects);  // a verdict came before and took the marks off
   const ModelId model = lease.model;
+  if (lease.in_session) LeaveSession(cell, end);
   if (record.model_cap > 0 || !model_in_flight.empty()) {
     auto it = model_in_flight.find({slot, model});
     if (it != model_in_flight.end()) {
@@ -60,7 +61,7 @@ void PoolState::EndLease(uint32_t cell, LeaseEnd end, Effects& effects) {
   GroupIndex& group = *groups[record.group.number()];
   --group.stats(record.provider).in_flight;
   if (model != kNoModel) {
-    if (record.model_cap > 0) RederiveModel(slot, model);
+    if (record.model_cap > 0) RederiveModel(slot, model, effects);
     models.Unref(model);
     lease.model = kNoModel;
   }
@@ -68,9 +69,18 @@ void PoolState::EndLease(uint32_t cell, LeaseEnd end, Effects& effects) {
   group.Touch(slot);
 }
 
+absl::Duration PoolState::TtlOf(const AcquireCommand& command) const {
+  if (command.ttl <= absl::ZeroDuration()) return settings.limits.default_ttl;
+  return std::min(command.ttl, settings.limits.max_ttl);
+}
+
 void PoolState::ForgetEnded(int limit) {
   leases.Forget(now_ns - ended_retention_ns, static_cast<size_t>(settings.limits.max_ended_leases),
                 limit, [&](uint32_t cell, LeaseCell& lease) {
+                  if (lease.in_session) {
+                    models.Unref(sessions.link(cell).model);
+                    sessions.Forget(cell);
+                  }
                   if (!lease.has_request) return;
                   auto it = request_of_cell.find(cell);
                   CB_CHECK(it != request_of_cell.end());
@@ -81,25 +91,27 @@ void PoolState::ForgetEnded(int limit) {
 
 RenewReply PoolState::Renew(absl::string_view principal, const LeaseClaims& claims,
                             absl::Duration ttl, Effects&) {
-  RenewReply reply;
   // Numbers start again after a restart: one of before may stand for another lease now.
   LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
-  if (lease == nullptr || lease->end != LeaseEnd::kLive ||
-      principal_names.Name(lease->principal) != principal) {
-    return reply;
-  }
-  if (lease->expires_ns <= now_ns) return reply;  // expired, its end is only due
-  const Record& record = records.at(lease->slot);
+  if (lease == nullptr || principal_names.Name(lease->principal) != principal) return RenewReply();
+  return Extend(claims.cell, *lease, ttl);
+}
+
+RenewReply PoolState::Extend(uint32_t cell, const LeaseCell& lease, absl::Duration ttl) {
+  RenewReply reply;
+  // One whose time is over has ended, even if that is still to be done.
+  if (lease.end != LeaseEnd::kLive || lease.expires_ns <= now_ns) return reply;
+  const Record& record = records.at(lease.slot);
   if (record.standing.state == State::kDisabled) {
     reply.result = RenewResult::kDisabled;
     return reply;
   }
   if (ttl <= absl::ZeroDuration()) ttl = settings.limits.default_ttl;
   // The hard maximum counts from the grant. A renewal never shortens the lease.
-  const int64_t hard = lease->granted_ns + absl::ToInt64Nanoseconds(settings.limits.max_ttl);
+  const int64_t hard = lease.granted_ns + absl::ToInt64Nanoseconds(settings.limits.max_ttl);
   const int64_t wanted = now_ns + absl::ToInt64Nanoseconds(std::min(ttl, settings.limits.max_ttl));
-  const int64_t expires = std::max(lease->expires_ns, std::min(wanted, hard));
-  leases.Extend(claims.cell, expires);
+  const int64_t expires = std::max(lease.expires_ns, std::min(wanted, hard));
+  leases.Extend(cell, expires);
   reply.result = RenewResult::kRenewed;
   reply.expires = absl::FromUnixNanos(expires);
   return reply;

@@ -19,14 +19,15 @@ bool IsProviderSide(Outcome outcome, Kind kind) {
          (outcome == Outcome::kUnauthorized || outcome == Outcome::kForbidden);
 }
 
-Failure FailureOf(const Verdict& verdict, absl::Time granted, uint64_t seed, LeaseSeq seq) {
+Failure FailureOf(const Verdict& verdict, const PoolState::Evidence& evidence, uint64_t seed) {
   Failure failure;
   failure.cause = verdict.cause;
   failure.hint = verdict.hint;
   failure.ladder = verdict.ladder;
-  failure.jitter = Jitter(seed, seq);
+  failure.jitter = Jitter(seed, evidence.seq);
   failure.cap = verdict.cap;
-  failure.lease_granted = granted;
+  failure.lease_granted = evidence.granted;
+  failure.happened = evidence.happened;
   failure.raw_hint = verdict.raw_hint;
   return failure;
 }
@@ -114,8 +115,8 @@ void PoolState::ApplySuccess(const Evidence& evidence, const Verdict&, Effects& 
     }
   }
   if (!changed && !probed) return;
-  RederiveModel(evidence.slot, evidence.model);
-  DropEmptyScopes(evidence.slot);
+  RederiveModel(evidence.slot, evidence.model, effects);
+  DropEmptyScopes(evidence.slot, effects);
   Rederive(evidence.slot, Why::kReportedSuccess, evidence.principal, effects);
   EmitHealth(evidence.slot, Why::kReportedSuccess, std::nullopt, effects);
 }
@@ -147,7 +148,7 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
       !Fault("benches_last")) {
     return false;
   }
-  ScopeRecords& scope = ScopeFor(record, model);
+  ScopeRecords& scope = ScopeFor(record, model, effects);
   Mark mark;
   mark.at = now;
   mark.uid = record.uid;
@@ -156,7 +157,7 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   if (const AvailabilityRecord* before = scope.Find(verdict.cause)) mark.before = *before;
   mark.auth_before = record.auth;
 
-  Failure failure = FailureOf(verdict, evidence.granted, options.seed, evidence.seq);
+  Failure failure = FailureOf(verdict, evidence, options.seed);
   failure.failed_probe = scope.probe().lease == evidence.seq && evidence.probe;
   if (failure.failed_probe) {
     scope.probe().lease = kNoLease;
@@ -169,17 +170,19 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   scope.Fail(failure, now);
   const AvailabilityRecord* after = scope.Find(verdict.cause);
   if (after == nullptr) {  // a wait of no length: nothing to remember
-    RederiveModel(evidence.slot, model);
-    DropEmptyScopes(evidence.slot);
+    RederiveModel(evidence.slot, model, effects);
+    DropEmptyScopes(evidence.slot, effects);
     Rederive(evidence.slot, Why::kReportedFailure, evidence.principal, effects);
     return false;
   }
   const bool disable = verdict.disable_after > 0 && after->level >= verdict.disable_after;
   models.Ref(mark.model);
   marks->push_back(std::move(mark));
+  // One that is reported late may ask for a time that is over.
+  const bool told = model != kNoModel && !was_blocked && scope.PhaseAt(now) == Phase::kBlocked;
   if (model != kNoModel) {
-    RederiveModel(evidence.slot, model);
-    if (!was_blocked) {
+    RederiveModel(evidence.slot, model, effects);
+    if (told) {
       Transition line;
       line.at_ms = absl::ToUnixMillis(now);
       line.until_ms = absl::ToUnixMillis(scope.block_until());
@@ -193,7 +196,6 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   }
   Rederive(evidence.slot, Why::kReportedFailure, evidence.principal, effects);
   if (disable) return ApplyDisable(evidence, verdict, marks, effects);
-  const bool told = model != kNoModel && !was_blocked;
   EmitHealth(evidence.slot, Why::kReportedFailure,
              told ? std::optional(record.history.Newest()) : std::nullopt, effects);
   return true;
@@ -222,7 +224,7 @@ bool PoolState::ApplyDisable(const Evidence& evidence, const Verdict& verdict,
 void PoolState::ApplyRefresh(const Evidence& evidence, ReportReply* reply, Effects& effects) {
   Record& record = records.at(evidence.slot);
   // One refresh for any number of reporters: the record says that it was asked for.
-  ScopeRecords& scope = ScopeFor(record, kNoModel);
+  ScopeRecords& scope = ScopeFor(record, kNoModel, effects);
   const AvailabilityRecord* asked = scope.Find(Cause::kRefresh);
   const bool under_way = asked != nullptr && asked->block_until > now;
   Failure failure;
@@ -260,7 +262,7 @@ void PoolState::ApplyBackoff(const Evidence& evidence, const Verdict& verdict, E
     models.Ref(model);
     backoff = &state.backoffs.emplace_back(model);
   }
-  Failure failure = FailureOf(verdict, evidence.granted, options.seed, evidence.seq);
+  Failure failure = FailureOf(verdict, evidence, options.seed);
   failure.failed_probe = backoff->probe().lease == evidence.seq && evidence.breaker_probe;
   if (failure.failed_probe) backoff->probe() = ProbeState();
   backoff->Fail(failure, now);
@@ -363,8 +365,8 @@ void PoolState::OpenBreaker(GuardedBreaker& guard, Effects& effects) {
       scope->Erase(mark->cause, absl::InfiniteFuture());
       if (mark->before) scope->Put(*mark->before);
     }
-    RederiveModel(slot, mark->model);
-    DropEmptyScopes(slot);
+    RederiveModel(slot, mark->model, effects);
+    DropEmptyScopes(slot, effects);
     Rederive(slot, Why::kBreakerOpened, PrincipalId(), effects);
     EmitHealth(slot, Why::kBreakerOpened, std::nullopt, effects);
     models.Unref(mark->model);

@@ -13,6 +13,45 @@ const Intent& IntentOf(const Record& record) {
   return record.intent == nullptr ? *kUntouched : *record.intent;
 }
 
+// Each live lease of a session is in its list and in no other; the others are remembered only.
+void CheckSessions(const PoolState& state) {
+  const SessionTable& sessions = state.sessions;
+  size_t open = 0, detached = 0, leases = 0, linked = 0;
+  for (uint32_t place = 0; place < sessions.limit(); ++place) {
+    const Session& session = sessions.at(place);
+    if (session.id == kNoSession) {
+      CB_CHECK(session.first == kNoCell && session.leases == 0);
+      continue;
+    }
+    CB_CHECK(SessionTable::PlaceOf(session.id) == place);
+    // An open one ends by a call only, the others by time.
+    const bool timed = sessions.DeadlineOf(session.id) != TimerHeap::kNever;
+    CB_CHECK(timed == (session.state != Session::State::kOpen));
+    if (session.state == Session::State::kOpen) ++open;
+    if (session.state == Session::State::kDetached) ++detached;
+    uint32_t held = 0, before = kNoCell;
+    for (uint32_t cell = session.first; cell != kNoCell; cell = sessions.link(cell).next) {
+      const LeaseCell& lease = state.leases.at(cell);
+      CB_CHECK(sessions.Holds(session.id, cell) && sessions.link(cell).prev == before);
+      CB_CHECK(lease.in_session && lease.end == LeaseEnd::kLive);
+      CB_CHECK(lease.principal == session.principal);
+      CB_CHECK(sessions.link(cell).granted_ns == lease.granted_ns);
+      before = cell;
+      ++held;
+    }
+    CB_CHECK(held == session.leases);
+    leases += held;
+  }
+  for (uint32_t cell = 0; cell < sessions.links(); ++cell) {
+    const SessionLink& link = sessions.link(cell);
+    const LeaseCell& lease = state.leases.at(cell);
+    CB_CHECK((link.session != kNoSession) == (lease.seq != kNoLease && lease.in_session));
+    if (link.session != kNoSession && lease.end == LeaseEnd::kLive) ++linked;
+  }
+  CB_CHECK(open == sessions.open() && detached == sessions.detached());
+  CB_CHECK(leases == sessions.leases() && leases == linked);
+}
+
 }  // namespace
 
 std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const {
@@ -99,6 +138,9 @@ PoolStats Pool::Stats(absl::Time) const {
   stats.credentials = state_->records.size();
   stats.leases = state_->leases.live();
   stats.parked = state_->waits.size();
+  stats.sessions_open = state_->sessions.open();
+  stats.sessions_detached = state_->sessions.detached();
+  stats.session_leases = state_->sessions.leases();
   stats.bindings = state_->affinity.size();
   stats.binding_evictions = state_->affinity.evictions();
   stats.egress_breakers_open = state_->open_egress.size();
@@ -129,18 +171,23 @@ PoolStats Pool::Stats(absl::Time) const {
 
 void Pool::CheckInvariants(absl::Time) const {
   const PoolState& state = *state_;
+  const absl::Time until_resumed = state.options.resume_only_until;
   size_t live = 0, in_groups = 0;
   for (uint32_t i = 0; i < state.records.limit(); ++i) {
     const Slot slot(i);
     if (!state.records.live(slot)) continue;
     const Record& record = state.records.at(slot);
-    uint32_t held = 0;
+    uint32_t held = 0, in_sessions = 0;
     for (uint32_t cell = record.first_lease; cell != kNoCell; cell = state.leases.at(cell).next) {
       const LeaseCell& lease = state.leases.at(cell);
       CB_CHECK(lease.slot == slot && lease.uid == record.uid && lease.end == LeaseEnd::kLive);
+      CB_CHECK(!(lease.for_stock && (!lease.in_session || lease.probe || lease.breaker_probe)));
       ++held;
+      if (lease.in_session) ++in_sessions;
     }
-    CB_CHECK(held == record.in_flight);
+    CB_CHECK(held == record.in_flight && in_sessions == record.session_leases);
+    CB_CHECK(!(record.standing.ready && Capped(record) && state.now < until_resumed &&
+               state.timers.TimeOf(i) > state.now_ns));
     live += held;
     // The clock may have moved since the last Advance: a timer that is due excuses a difference.
     if (state.timers.TimeOf(i) > state.now_ns) {
@@ -155,6 +202,7 @@ void Pool::CheckInvariants(absl::Time) const {
     CB_CHECK(model_scopes <= kMaxModelScopes);
   }
   CB_CHECK(live == state.leases.live());
+  CheckSessions(state);
   for (const auto& group : state.groups) {
     if (group == nullptr) continue;
     in_groups += group->size();

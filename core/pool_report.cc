@@ -18,21 +18,51 @@ constexpr absl::Duration kLateFor = absl::Minutes(10);
 
 }  // namespace
 
+PoolState::Subject PoolState::SubjectOf(const ReportCommand& command) {
+  Subject subject;
+  if (command.session_lease != nullptr) {
+    const SessionLease& name = *command.session_lease;
+    subject.lease = FindLease(name);
+    subject.own = subject.lease != nullptr;
+    if (!subject.own) return subject;
+    const SessionLink& link = sessions.link(name.cell);
+    const LeaseCell& lease = *subject.lease;
+    subject.cell = name.cell;
+    subject.uid = lease.uid;
+    subject.seq = lease.seq;
+    subject.material_version = lease.material_version;
+    subject.granted = absl::FromUnixNanos(link.granted_ns);
+    subject.model = models.Name(lease.end == LeaseEnd::kLive ? lease.model : link.model);
+    return subject;
+  }
+  const LeaseClaims& claims = *command.claims;
+  if (claims.epoch == options.epoch) subject.lease = leases.Find(claims.cell, claims.seq);
+  subject.cell = claims.cell;
+  subject.uid = claims.uid;
+  subject.seq = claims.seq;
+  subject.material_version = claims.material_version;
+  subject.granted = claims.granted;
+  subject.expires = claims.expires;
+  subject.model = claims.model;
+  subject.own = claims.principal == command.principal || Fault("foreign_accepted");
+  return subject;
+}
+
 ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   Step(effects);
-  const LeaseClaims& claims = *command.claims;
+  const Subject subject = SubjectOf(command);
+  LeaseCell* const lease = subject.lease;
   ReportReply reply;
-  LeaseCell* lease = claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr;
   // A live lease knows its credential's place; only others need the search.
   const Slot slot =
-      lease != nullptr && lease->end == LeaseEnd::kLive ? lease->slot : records.Find(claims.uid);
-  if ((claims.principal != command.principal && !Fault("foreign_accepted")) || slot == kNoSlot) {
+      lease != nullptr && lease->end == LeaseEnd::kLive ? lease->slot : records.Find(subject.uid);
+  if (!subject.own || slot == kNoSlot) {
     ++totals.reports_unknown;
     return reply;
   }
   if (lease != nullptr && lease->end == LeaseEnd::kLive && lease->expires_ns <= now_ns) {
     ++totals.leases_expired;
-    EndLease(claims.cell, LeaseEnd::kExpired, effects);
+    EndLease(subject.cell, LeaseEnd::kExpired, effects);
   }
   const bool live = lease != nullptr && lease->end == LeaseEnd::kLive;
   reply.document = records.at(slot).document;
@@ -48,19 +78,19 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
     }
     return reply;
   }
-  if (lease == nullptr && now > claims.expires + kLateFor) {
+  if (lease == nullptr && now > subject.expires + kLateFor) {
     ++totals.reports_unknown;
     return ReportReply();
   }
   Record& record = records.at(slot);
   Evidence evidence;
   evidence.slot = slot;
-  evidence.seq = claims.seq;
-  evidence.granted = claims.granted;
-  evidence.material_version = claims.material_version;
-  evidence.principal = live ? lease->principal : principal_names.Ref(command.principal);
+  evidence.seq = subject.seq;
+  evidence.granted = subject.granted;
+  evidence.happened = std::min(now, std::max(command.happened, subject.granted));
+  evidence.principal = lease != nullptr ? lease->principal : principal_names.Ref(command.principal);
   // Held until the answer is made: the lease gives its own reference back before.
-  evidence.model = live ? lease->model : models.Ref(claims.model);
+  evidence.model = live ? lease->model : models.Ref(subject.model);
   if (live) models.Ref(evidence.model);
   evidence.probe = live && lease->probe;
   evidence.breaker_probe = live && lease->breaker_probe;
@@ -70,10 +100,12 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   reply.advice = command.verdict->advice;
   reply.outcome = command.verdict->outcome;
   const uint64_t current = record.material == nullptr ? 0 : record.material->version;
+  const uint64_t used = command.material_version != 0 && command.material_version <= current
+                            ? command.material_version
+                            : subject.material_version;
   GroupIndex& group = *groups[record.group.number()];
   ++group.stats(record.provider).reports[static_cast<size_t>(command.verdict->outcome)];
-  if (IsAboutSecret(command.verdict->outcome) && claims.material_version < current &&
-      !Fault("stale_accepted")) {
+  if (IsAboutSecret(command.verdict->outcome) && used < current && !Fault("stale_accepted")) {
     ++totals.reports_stale;
     reply.disposition = Disposition::kStale;
     reply.advice = Advice::kRetrySame;
@@ -86,7 +118,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   } else {
     ApplyVerdict(evidence, *command.verdict, &reply, effects);
   }
-  if (live && !command.early) EndLease(claims.cell, LeaseEnd::kReported, effects);
+  if (live && !command.early) EndLease(subject.cell, LeaseEnd::kReported, effects);
 
   const Standing* held = group.ModelStanding(slot, evidence.model);
   const Standing standing = held ? Combine(record.standing, *held) : record.standing;

@@ -83,6 +83,7 @@ bool PoolState::Admissible(const Request& request, Slot slot) const {
   }
   if (!open_egress.empty() && open_egress.contains(record.egress)) {
     if (!egress[record.egress.number()].guard.breaker.CanProbe(now)) return false;
+    if (!request.command->allow_probe) return false;
   }
   if (request.providers.size() > 1 || !request.demand.uniform) {
     absl::Time until;
@@ -143,7 +144,7 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
     if (standing.cause != Cause::kNone) ++refusal->counts[static_cast<size_t>(standing.cause)];
     refusal->earliest = FromNanosOrNever(standing.returns_ns);
     refusal->reason = standing.state == State::kDisabled ? Refusal::kPinUnavailable
-                      : standing.cause == Cause::kBusy   ? Refusal::kBusy
+                      : standing.cause == Cause::kBusy   ? BusyReason()
                                                          : Refusal::kCooling;
     return false;
   }
@@ -255,9 +256,15 @@ bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int6
                      request.providers.size() == 1 && request.demand.uniform;
   const GroupIndex::Demand& demand = request.demand;
   const bool held_possible = !demand.dedicated && (demand.overlay != nullptr || !demand.uniform);
+  const bool for_stock = request.command->for_stock && !Fault("stock_of_capped");
+  bool gave_up = false;
   auto admissible = [&](uint32_t position) {
-    if (plain && !held_possible) return true;
+    if (plain && !held_possible && !for_stock) return true;
     const Slot slot = request.group->SlotAt(position);
+    if (for_stock && Capped(records.at(slot))) {
+      // Taking it ends the search, in vain.
+      return gave_up = ++request.passed_over > kMostPassedOver;
+    }
     if (held_possible && request.group->ModelStanding(demand, slot) != nullptr) return false;
     return plain || Admissible(request, slot);
   };
@@ -265,6 +272,7 @@ bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int6
     if (above.has_value() && priority <= *above) return false;
     if (tier.ready->empty()) continue;
     const auto position = tier.ready->Pick(admissible, now);
+    if (gave_up) return false;
     if (!position) continue;
     choice->slot = request.group->SlotAt(*position);
     choice->picked_from = tier.ready.get();
@@ -369,7 +377,7 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
   if (disabled == refusal->members) {
     refusal->reason = Refusal::kAllDisabled;
   } else if (count(Cause::kBusy) > 0) {
-    refusal->reason = Refusal::kBusy;
+    refusal->reason = BusyReason();
   } else if (open && (!open_egress.empty() || gated == Cause::kBreaker)) {
     refusal->reason = Refusal::kBreakerOpen;
   } else if (open && gated != Cause::kNone) {

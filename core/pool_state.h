@@ -25,6 +25,7 @@
 #include "core/probe_budget.h"
 #include "core/record.h"
 #include "core/rule_table.h"
+#include "core/session_table.h"
 #include "core/timer_heap.h"
 #include "core/wait_queue.h"
 
@@ -80,7 +81,11 @@ struct RequestEntry {
   WaiterId waiter;  // parked
   uint32_t cell = kNoCell;
   LeaseSeq seq;
+  SessionId session;  // of the call
 };
+
+// Caps are what stock and grants just after a restart could break.
+inline bool Capped(const Record& record) { return record.cap > 0 || record.model_cap > 0; }
 
 // A session binding a probe will make if it succeeds.
 struct PendingBind {
@@ -88,6 +93,9 @@ struct PendingBind {
   uint64_t expected = 0;
   absl::Duration ttl;
 };
+
+// A search for stock ends after so many capped ones, so that it cannot hold the lock.
+inline constexpr int kMostPassedOver = 1024;
 
 // A resolved request.
 struct Request {
@@ -98,6 +106,7 @@ struct Request {
   PrincipalId principal;
   std::string session;   // affinity key; empty: none
   bool reading = false;  // a question: renews no binding
+  int passed_over = 0;   // capped members that were no good for stock
 };
 
 // What would be granted.
@@ -127,10 +136,10 @@ class PoolState {
   Standing ModelStandingOf(const Record& record, const ScopeRecords* scope, ModelId model) const;
   // Derives the standing anew, moves it in the indexes, sets the timer and writes history.
   void Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects);
-  void RederiveModel(Slot slot, ModelId model);
+  void RederiveModel(Slot slot, ModelId model, Effects& effects);
   void SetTimer(Slot slot);
-  ScopeRecords& ScopeFor(Record& record, ModelId model);
-  void DropEmptyScopes(Slot slot);
+  ScopeRecords& ScopeFor(Record& record, ModelId model, Effects& effects);
+  void DropEmptyScopes(Slot slot, Effects& effects);
   void PushHistory(Record& record, const Transition& line);
   void EmitHealth(Slot slot, Why why, std::optional<Transition> line, Effects& effects);
   std::shared_ptr<const HealthRecord> HealthOf(const Record& record) const;
@@ -145,6 +154,10 @@ class PoolState {
   bool ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above);
   bool Admissible(const Request& request, Slot slot) const;
   bool KeyIsDry(const Request& request) const;
+  // All that is busy just after a restart waits for sessions to resume.
+  Refusal BusyReason() const {
+    return now < options.resume_only_until ? Refusal::kResumeOnly : Refusal::kBusy;
+  }
   // Fully open members, busy or not.
   uint32_t OpenOnes(const Request& request, const GroupIndex::Demand& demand) const;
   // Those the request may probe, tokens aside, the longest unprobed first but for the ones held
@@ -176,12 +189,45 @@ class PoolState {
                    Effects& effects);
   bool Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects);
 
+  absl::Duration TtlOf(const AcquireCommand& command) const;
+  RenewReply Extend(uint32_t cell, const LeaseCell& lease, absl::Duration ttl);
+
+  // --- pool_session.cc ---
+  void JoinSession(uint32_t cell, SessionId id, bool for_stock);
+  void LeaveSession(uint32_t cell, LeaseEnd end);
+  LeaseCell* FindLease(const SessionLease& name);  // live or remembered; nullptr: not the session's
+  // Ends a lost or closed one, at most `limit` leases of it; returns how much was done, 1 or more.
+  int EndSession(uint32_t place, int limit, Effects& effects);
+  static AcquireCommand ForStock(const AcquireCommand& given);
+  StockReply AcquireStock(const AcquireCommand& command, int count, std::vector<StockLease>& out,
+                          Effects& effects);
+  StockLease CommitStock(Request& request, const Choice& choice);
+  // Nothing was found for stock: whether there would be something for a call.
+  void JudgeStockRefusal(const Request& request, RefusalInfo* refusal);
+  AdoptReply Adopt(const AdoptCommand& command, Effects& effects);
+  bool HasRoom(Slot slot, absl::string_view model) const;
+  // Both say nothing where no session holds a lease of it.
+  void RevokeIfLeft(const Record& record, ModelId model, const Standing& before,
+                    const Standing& after, Effects& effects);
+  void Revoke(const Record& record, ModelId model, RevokeReason reason, Cause cause,
+              int64_t until_ns, Effects& effects);
+
   // --- pool_report.cc, pool_outcome.cc ---
   ReportReply Report(const ReportCommand& command, Effects& effects);
+  struct Subject {               // of a report: its lease, by what its id or its session says of it
+    LeaseCell* lease = nullptr;  // live or remembered
+    uint32_t cell = 0;
+    bool own = false;  // the caller's
+    Uid uid;
+    LeaseSeq seq;
+    uint64_t material_version = 0;
+    absl::Time granted, expires = absl::InfiniteFuture();
+    absl::string_view model;
+  };
+  Subject SubjectOf(const ReportCommand& command);
   struct Evidence {  // of one report
     Slot slot;
-    absl::Time granted;
-    uint64_t material_version = 0;
+    absl::Time granted, happened;
     ModelId model;
     PrincipalId principal;
     LeaseSeq seq;
@@ -210,7 +256,8 @@ class PoolState {
   bool Advance(int limit, Effects& effects);
   // The small step of Advance that data plane calls do: a few comparisons when nothing is due.
   void Step(Effects& effects) {
-    if (leases.NextExpiry() <= now_ns || timers.MinTime() <= now_ns || waits.size() != 0) {
+    if (leases.NextExpiry() <= now_ns || timers.MinTime() <= now_ns || waits.size() != 0 ||
+        sessions.NextDeadline() <= now_ns) {
       Due(4, effects);
     }
     ForgetEnded(4);
@@ -230,7 +277,7 @@ class PoolState {
   void Remove(Slot slot, Effects& effects);
   Slot Insert(Uid uid, std::shared_ptr<const Document> document,
               std::shared_ptr<const Intent> intent, std::shared_ptr<const Material> material,
-              const HealthRecord* health);
+              const HealthRecord* health, Effects& effects);
   void ReplaceDocument(Slot slot, std::shared_ptr<const Document> document, Effects& effects);
   void Configure(Settings settings, Effects& effects);
 
@@ -254,6 +301,7 @@ class PoolState {
   absl::flat_hash_set<EgressId> open_egress;
 
   LeaseTable leases;
+  SessionTable sessions;
   int64_t ended_retention_ns = 0;  // of settings
   TimerHeap timers;                // by slot
   uint64_t grants = 0;

@@ -29,7 +29,7 @@ void PoolState::SweepModels(Slot slot, Effects& effects) {
     if (model == kNoModel) continue;
     const Standing* before = group.ModelStanding(slot, model);
     const bool was_waiting = before != nullptr && before->state == State::kWaiting;
-    RederiveModel(slot, model);
+    RederiveModel(slot, model, effects);
     const Standing* after = group.ModelStanding(slot, model);
     if (!was_waiting || (after != nullptr && after->state == State::kWaiting)) continue;
     Transition line;
@@ -73,7 +73,7 @@ void PoolState::OnSlotTimer(Slot slot, Effects& effects) {
   SweepModels(slot, effects);
   bool swept = false;
   for (ScopeRecords& scope : record.scopes) swept = scope.Sweep(now) || swept;
-  if (swept) DropEmptyScopes(slot);
+  if (swept) DropEmptyScopes(slot, effects);
   const Standing before = record.standing;
   const Why why = before.state == State::kWaiting ? Why::kBlockEnded
                   : record.material != nullptr && record.material->expire_time &&
@@ -107,6 +107,9 @@ void PoolState::ExpireWaits(int limit, Effects& effects) {
 
 void PoolState::Due(int limit, Effects& effects) {
   int left = limit;
+  while (left > 0 && sessions.NextDeadline() <= now_ns) {
+    left -= EndSession(sessions.NextDue(), left, effects);
+  }
   while (left > 0 && leases.NextExpiry() <= now_ns) {
     --left;
     if (Fault("expired_keeps_slot")) {
@@ -137,7 +140,8 @@ bool PoolState::Advance(int limit, Effects& effects) {
 }
 
 absl::Time PoolState::NextEvent() const {
-  absl::Time next = FromNanosOrNever(std::min(leases.NextExpiry(), timers.MinTime()));
+  absl::Time next =
+      FromNanosOrNever(std::min({leases.NextExpiry(), timers.MinTime(), sessions.NextDeadline()}));
   next = std::min(next, waits.NextDeadline());
   for (const auto& [group, at] : pump_at) {
     if (waits.size(group) != 0) next = std::min(next, at);

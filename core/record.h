@@ -50,6 +50,7 @@ struct Record {
   uint32_t in_flight = 0;  // length of that list
   int32_t cap = 0;
   int32_t model_cap = 0;
+  uint32_t session_leases = 0;  // how many of in_flight are sessions'
   uint64_t last_grant = 0;
 
   std::shared_ptr<const Document> document;

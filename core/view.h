@@ -112,7 +112,7 @@ struct GroupProviderStats {
   uint64_t half_open = 0, busy = 0, in_flight = 0;
   absl::Time next_recover = absl::InfiniteFuture();
   uint64_t granted = 0, waited = 0;
-  std::array<uint64_t, 20> refused{};  // by Refusal
+  std::array<uint64_t, kRefusalCount> refused{};  // by Refusal
   std::array<uint64_t, kOutcomeCount> reports{};
 };
 
@@ -133,6 +133,11 @@ struct PoolStats {
   uint64_t model_records_dropped = 0;
   uint64_t egress_breakers_open = 0;
   uint64_t model_names = 0, indexes = 0;  // interned names and indexes alive (bounded)
+  uint64_t sessions_open = 0, sessions_detached = 0, session_leases = 0;
+  uint64_t sessions_opened = 0, sessions_lost = 0;
+  uint64_t leases_freed = 0;  // of lost sessions; not in leases_expired
+  uint64_t leases_adopted = 0, adoptions_refused = 0;
+  uint64_t revocations = 0;  // Effects::revoked, all in all
   std::vector<GroupProviderStats> groups;
   std::vector<ProviderStats> providers;
 };

@@ -62,7 +62,8 @@ ParkedCall::ParkedCall(const AcquireCommand& command)
       kind_(command.kind),
       ttl_(command.ttl),
       max_wait_(command.max_wait),
-      allow_probe_(command.allow_probe) {
+      allow_probe_(command.allow_probe),
+      session_id_(command.session) {
   labels_.reserve(command.labels.size());
   for (const auto& [key, value] : command.labels) {
     labels_.emplace_back(std::string(key), std::string(value));
@@ -87,6 +88,7 @@ AcquireCommand ParkedCall::View() const {
   command.ttl = ttl_;
   command.max_wait = max_wait_;
   command.allow_probe = allow_probe_;
+  command.session = session_id_;
   return command;
 }
 

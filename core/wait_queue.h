@@ -51,6 +51,7 @@ class ParkedCall {
   std::optional<Kind> kind_;
   absl::Duration ttl_, max_wait_;
   bool allow_probe_ = true;
+  SessionId session_id_;
 };
 
 // Hash of what decides which credentials can serve a call: group, providers, canonical model, pin,

@@ -20,7 +20,7 @@ obs::GroupProviderCounts ToCounts(const core::GroupProviderStats& from) {
   }
   out.acquisitions.push_back({"granted", from.granted});
   out.acquisitions.push_back({"waited", from.waited});
-  for (int i = 0; i <= static_cast<int>(core::Refusal::kResumeOnly); ++i) {
+  for (int i = 0; i < core::kRefusalCount; ++i) {
     out.acquisitions.push_back(
         {core::Name(static_cast<core::Refusal>(i)), from.refused[static_cast<size_t>(i)]});
   }

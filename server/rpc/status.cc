@@ -84,6 +84,10 @@ RefusalText TextOf(Refusal refusal) {
     case Refusal::kResumeOnly:
       return {v1::ERROR_REASON_RESUME_ONLY,
               "capped credentials wait for the sessions of before the restart"};
+    case Refusal::kNotForStock:
+      return {
+          v1::ERROR_REASON_NOT_FOR_STOCK,
+          "only credentials with a cap or half-open ones could serve it; ask for single leases"};
   }
   return {v1::ERROR_REASON_UNSPECIFIED, "refused"};
 }
