@@ -230,8 +230,9 @@ void EngineState::Tick() {
         bool more = false;
         if (clock_.runs() && !stop_ticker_) {
           more = pool_->Advance(now, kAdvanceStep, effects);
-          ticker_wakes_ = absl::InfiniteFuture();
+          ticker_wakes_ = absl::InfinitePast();  // awake: it looks itself before it sleeps
           Absorb(effects, now, dispatch);
+          dispatch.tell_ticker = false;
         }
         if (more || !outbox_.empty() || !dispatch.empty()) break;
         absl::Duration sleep = kLongestSleep;
