@@ -83,6 +83,7 @@ struct LoadStats {
   uint64_t rows = 0, credentials = 0;
   uint64_t quarantined = 0;             // rows kept in the store and not served
   std::vector<std::string> quarantine;  // at most 16, "secret row 'x': reason"
+  std::string damaged_file;  // where the store put its damaged file aside; empty: it was sound
   absl::Duration took;
 };
 

@@ -55,6 +55,9 @@ class Loading {
     return absl::OkStatus();
   }
 
+  // The last number may be lost: goes far ahead of whatever was given out.
+  void JumpAhead() { jump_ = true; }
+
   absl::Status Finish() {
     if (absl::Status status = LoadMeta(); !status.ok()) return status;
     LoadDocuments();
@@ -119,9 +122,8 @@ class Loading {
       if (absl::IsUnimplemented(meta.status())) return meta.status();
       if (!meta.ok()) {
         Quarantine(row, meta.status());
-        // Its number is lost; jump far ahead of whatever was given out.
         out_.meta.emplace();
-        jump_ = true;
+        JumpAhead();
         continue;
       }
       ++opened_;
@@ -278,6 +280,8 @@ absl::StatusOr<Loaded> LoadStore(store::Store& store, const store::RecordSealer&
   absl::StatusOr<store::LoadReport> report =
       store.Load([&](Row row) { return loading.Take(std::move(row)); });
   if (!report.ok()) return report.status();
+  if (!report->damage.empty()) loading.JumpAhead();
+  loaded.stats.damaged_file = report->damaged_file;
   if (absl::Status status = loading.Finish(); !status.ok()) return status;
   loaded.stats.credentials = loaded.credentials.size();
   loaded.stats.quarantined += report->damaged;

@@ -202,6 +202,8 @@ void AdminService::Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsRe
     store->set_commit_count(static_cast<int64_t>(stats.committer.commits));
     store->set_failed_commit_count(static_cast<int64_t>(stats.committer.failures));
     store->set_quarantined_records(static_cast<int64_t>(stats.load.quarantined));
+    const std::string& damaged = stats.load.damaged_file;
+    store->set_damaged_file(damaged.substr(damaged.rfind('/') + 1));
     SetSpan(absl::Now() - started_, out.mutable_uptime());
     out.set_version(options_.version);
     out.set_epoch(static_cast<int64_t>(stats.epoch));

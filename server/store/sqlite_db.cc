@@ -103,7 +103,7 @@ absl::Status SqliteConnection::Harden(Mode mode, absl::Duration busy_timeout) {
   sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
   // The writer alone checkpoints (SQLite 3.40.1 can corrupt a WAL that two connections reset).
-  if (mode == Mode::kReader) sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  if (mode == Mode::kReader) SetCheckpointOnClose(false);
   std::string pragmas =
       "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
       "PRAGMA cache_size=-16000;";
@@ -112,7 +112,10 @@ absl::Status SqliteConnection::Harden(Mode mode, absl::Duration busy_timeout) {
   } else {
     // EXTRA is FULL in WAL mode. Outside it (while the file is made) it also syncs the folder after
     // a journal is removed: a journal that came back would roll back the whole store.
-    pragmas += "PRAGMA synchronous=EXTRA; PRAGMA journal_size_limit=67108864;";
+    pragmas +=
+        "PRAGMA synchronous=EXTRA; PRAGMA journal_size_limit=67108864;"
+        // Free pages are zeros, so that a salvage never finds a row that was replaced or deleted.
+        "PRAGMA secure_delete=ON;";
   }
   return Execute(pragmas);
 }
@@ -153,6 +156,10 @@ absl::StatusOr<std::string> SqliteConnection::QueryText(absl::string_view sql) {
   if (!found.ok()) return found.status();
   if (!*found) return absl::NotFoundError(absl::StrCat("no row: ", sql));
   return std::string(statement->Bytes(0));
+}
+
+void SqliteConnection::SetCheckpointOnClose(bool wanted) {
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, wanted ? 0 : 1, nullptr);
 }
 
 void SqliteConnection::Rollback() {

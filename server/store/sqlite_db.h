@@ -68,6 +68,8 @@ class SqliteConnection {
 
   // Rolls back whatever is open; harmless when nothing is.
   void Rollback();
+  // Whether the last connection to close copies the WAL into the file; a writer's default.
+  void SetCheckpointOnClose(bool wanted);
   int changes() const { return sqlite3_changes(db_); }
 
   // The status of SQLite's result code `code`, as Store::Commit lists them.

@@ -1,11 +1,9 @@
 #include "server/store/sqlite_load.h"
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/store/check_writes.h"
@@ -14,8 +12,6 @@ namespace credbroker::store {
 namespace {
 
 constexpr size_t kMaxDescriptions = 16;
-// Row ids may have gaps and, in a damaged file, any value; a probe costs some 2 us.
-constexpr int64_t kMaxFailedProbes = 500'000;
 
 class Loader {
  public:
@@ -27,10 +23,6 @@ class Loader {
     if (absl::IsDataLoss(status)) {
       Describe(status.message());
       status = WalkIndex();
-    }
-    if (absl::IsDataLoss(status)) {
-      Describe(status.message());
-      status = ProbeTable();
     }
     if (!visitor_status_.ok()) return visitor_status_;
     if (!status.ok()) return status;
@@ -114,44 +106,6 @@ class Loader {
     }
   }
 
-  absl::Status ProbeTable() {
-    absl::StatusOr<SqliteStatement> next = db_.Prepare(
-        "SELECT kind, key, version, value, id FROM rows WHERE id >= ?1 ORDER BY id LIMIT 1");
-    if (!next.ok()) return next.status();
-    std::vector<Row> found;
-    int64_t failed = 0;
-    for (int64_t id = 0; failed < kMaxFailedProbes && id < INT64_MAX; ++id) {
-      next->Bind(1, id);
-      absl::StatusOr<bool> more = next->Step();
-      if (!more.ok() && !absl::IsDataLoss(more.status())) return more.status();
-      if (more.ok() && !*more) break;
-      if (!more.ok()) {
-        ++failed;
-      } else {
-        id = std::max(id, next->Int(4));
-        std::optional<Row> row = RowAt(*next, 0);
-        if (row.has_value()) found.push_back(*std::move(row));
-      }
-      next->Reset();
-    }
-    next->Reset();
-    report_.damaged += static_cast<uint64_t>(failed);
-    Describe(absl::StrCat("the table was probed by row id, ", failed, " probes failed"));
-    return DeliverSorted(std::move(found));
-  }
-
-  absl::Status DeliverSorted(std::vector<Row> rows) {
-    std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
-      return std::tie(a.kind, a.key) < std::tie(b.kind, b.key);
-    });
-    for (Row& row : rows) {
-      if (IsDelivered(row.kind, row.key)) continue;
-      absl::Status delivered = Deliver(std::move(row));
-      if (!delivered.ok()) return delivered;
-    }
-    return absl::OkStatus();
-  }
-
   SqliteConnection& db_;
   absl::FunctionRef<absl::Status(Row)> visit_;
   LoadReport report_;
@@ -163,7 +117,7 @@ class Loader {
 
 absl::StatusOr<LoadReport> LoadSqliteRows(SqliteConnection& db,
                                           absl::FunctionRef<absl::Status(Row)> visit) {
-  // One snapshot for all three ways.
+  // One snapshot for both ways.
   absl::Status begun = db.Execute("BEGIN");
   if (!begun.ok()) return begun;
   absl::StatusOr<LoadReport> report = Loader(db, visit).Run();

@@ -12,8 +12,9 @@
 
 namespace credbroker::store {
 
-// As Store::Load. Three ways down, each tried where the one before met a damaged page: the plain
-// ordered scan; the index alone with every row fetched by itself; probing the table by row id.
+// As Store::Load. Two ways: the plain ordered scan and, where that met a damaged page, the index
+// alone with every row fetched by itself. kDataLoss: the index is damaged too; what was read until
+// then was delivered, the next start salvages the rest (sqlite_salvage.h).
 absl::StatusOr<LoadReport> LoadSqliteRows(SqliteConnection& db,
                                           absl::FunctionRef<absl::Status(Row)> visit);
 

@@ -7,7 +7,8 @@ namespace {
 
 // One table, not one per kind: the same speed, and a new kind needs no migration. Not WITHOUT
 // ROWID: with values of 1.5 kB that doubles the file and trebles the time. Keys are blobs, so
-// that they compare as bytes. store_facts holds what belongs to the file rather than to a row.
+// that they compare as bytes. store_facts holds what belongs to the file rather than to a row;
+// free_pages_wiped is absent in a file that was first written without secure_delete.
 constexpr Migration kMigrations[] = {
     {.to = 1, .sql = R"sql(
         CREATE TABLE store_facts (
@@ -17,6 +18,7 @@ constexpr Migration kMigrations[] = {
         INSERT INTO store_facts VALUES ('store_id', lower(hex(randomblob(16))));
         INSERT INTO store_facts VALUES ('epoch', 0);
         INSERT INTO store_facts VALUES ('undone_commits', 0);
+        INSERT INTO store_facts VALUES ('free_pages_wiped', 1);
         CREATE TABLE rows (
           id INTEGER PRIMARY KEY,
           kind INTEGER NOT NULL,

@@ -1,10 +1,6 @@
 #include "server/store/sqlite_store.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -18,7 +14,7 @@
 #include "server/store/process_lock.h"
 #include "server/store/sqlite_db.h"
 #include "server/store/sqlite_load.h"
-#include "server/store/sqlite_schema.h"
+#include "server/store/sqlite_open.h"
 
 namespace credbroker::store {
 namespace {
@@ -71,7 +67,6 @@ class SqliteStore final : public Store {
   void At(CommitPoint point) const {
     if (options_.at_point) options_.at_point(point);
   }
-  absl::Status OpenWriter();
   absl::Status OpenReader();
   absl::Status Transact(absl::Span<const Write> writes, Fence fence);
   absl::Status CheckFence(Fence fence);
@@ -85,7 +80,7 @@ class SqliteStore final : public Store {
   const SqliteOptions options_;
   const std::unique_ptr<ProcessLock> lock_;
   std::string id_;
-  std::string damage_at_open_;  // what quick_check said, empty when it was content
+  LoadReport damage_;  // known since Open, part of each report
 
   // The committer's own.
   std::unique_ptr<SqliteConnection> writer_;
@@ -100,65 +95,6 @@ class SqliteStore final : public Store {
   StoreStats stats_;  // guarded by stats_mutex_
 };
 
-// Makes the file, so that it is 0600 from its first moment and its name survives a power loss;
-// SQLite gives its side files the same mode.
-absl::Status EnsureFile(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    const int error = errno;
-    return absl::Status(
-        error == ENOSPC ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-        absl::StrCat("cannot open the store ", path, ": ", strerror(error)));
-  }
-  const bool tightened = fchmod(fd, 0600) == 0;
-  close(fd);
-  if (!tightened) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot make ", path, " private (mode 0600): ", strerror(errno)));
-  }
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder_fd >= 0) {
-    fsync(folder_fd);  // best effort: some file systems cannot
-    close(folder_fd);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status SqliteStore::OpenWriter() {
-  auto writer = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kWriter, options_.vfs,
-                                       options_.busy_timeout);
-  if (!writer.ok()) return writer.status();
-  writer_ = *std::move(writer);
-  if (options_.unsafe_without_sync) {
-    absl::Status off = writer_->Execute("PRAGMA synchronous=OFF");
-    if (!off.ok()) return off;
-  }
-  absl::Status checkpoints =
-      writer_->Execute(absl::StrCat("PRAGMA wal_autocheckpoint=", options_.checkpoint_pages));
-  if (!checkpoints.ok()) return checkpoints;
-  // Before WAL: a file that is not ours is refused untouched.
-  absl::Status migrated = MigrateSqlite(*writer_, SqliteMigrations());
-  if (!migrated.ok()) return migrated;
-  absl::StatusOr<std::string> mode = writer_->QueryText("PRAGMA journal_mode=WAL");
-  if (!mode.ok()) return mode.status();
-  if (*mode != "wal") {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the file system refuses SQLite's WAL mode (it stays '", *mode, "')"));
-  }
-  // Costs 0.05 s for 100 MB, which Load would read anyway.
-  absl::StatusOr<std::string> check = writer_->QueryText("PRAGMA quick_check(1)");
-  if (!check.ok() && !absl::IsDataLoss(check.status())) return check.status();
-  const std::string verdict = check.ok() ? *check : std::string(check.status().message());
-  if (verdict != "ok") damage_at_open_ = verdict;
-  absl::StatusOr<std::string> id =
-      writer_->QueryText("SELECT value FROM store_facts WHERE name = 'store_id'");
-  if (!id.ok()) return id.status();
-  id_ = *std::move(id);
-  return sql_.Prepare(*writer_);
-}
-
 absl::Status SqliteStore::OpenReader() {
   auto reader = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kReader, options_.vfs,
                                        options_.busy_timeout);
@@ -172,8 +108,14 @@ absl::Status SqliteStore::OpenReader() {
 }
 
 absl::Status SqliteStore::Open() {
-  absl::Status status = EnsureFile(options_.path);
-  if (status.ok()) status = OpenWriter();
+  absl::StatusOr<SqliteFile> file = OpenSqliteFile(options_);
+  absl::Status status = file.status();
+  if (file.ok()) {
+    writer_ = std::move(file->writer);
+    id_ = std::move(file->id);
+    damage_ = std::move(file->damage);
+    status = sql_.Prepare(*writer_);
+  }
   if (status.ok()) status = OpenReader();
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat(options_.path, ": ", status.message()));
@@ -200,7 +142,10 @@ absl::StatusOr<LoadReport> SqliteStore::Load(absl::FunctionRef<absl::Status(Row)
                                    options_.busy_timeout);
   if (!db.ok()) return db.status();
   absl::StatusOr<LoadReport> report = LoadSqliteRows(**db, visit);
-  if (report.ok() && !damage_at_open_.empty()) report->damage.push_back(damage_at_open_);
+  if (!report.ok()) return report;
+  report->damaged += damage_.damaged;
+  report->damage.insert(report->damage.begin(), damage_.damage.begin(), damage_.damage.end());
+  report->damaged_file = damage_.damaged_file;
   return report;
 }
 

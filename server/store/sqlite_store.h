@@ -1,8 +1,9 @@
 // The embedded store: one SQLite file in WAL mode, one process, one writer connection.
 //
-// Files, all 0600: PATH, PATH-wal, PATH-shm, and PATH.lock, which names the process that holds
-// the store. PATH must be on a local file system. Do not open PATH with another program while the
-// server runs: SQLite 3.40 may corrupt a WAL that two connections reset.
+// Files, all 0600: PATH, PATH-wal, PATH-shm, PATH.lock, which names the process that holds the
+// store, and PATH.id, a second copy of the store's id. A damaged file is kept as PATH.damaged-TIME
+// (sqlite_salvage.h). PATH must be on a local file system. Do not open PATH with another program
+// while the server runs: SQLite 3.40 may corrupt a WAL that two connections reset.
 //
 // Thread-safety: as Store states.
 #ifndef CREDBROKER_SERVER_STORE_SQLITE_STORE_H_
@@ -40,9 +41,10 @@ struct SqliteOptions {
 // Opens the store, creating it if there is no file, migrating it if it is older.
 //   kFailedPrecondition  another process holds it (the message says which), it was last used by a
 //                        newer version, or the file is not a credbroker store
-//   kDataLoss            so damaged that not even its first pages can be read
-//   kUnavailable, kResourceExhausted  as Store::Commit
-// Damage that leaves rows readable does not stop it: Load reports it.
+//   kDataLoss            so damaged that no row of it can be read, or nothing says which store it
+//   was kUnavailable, kResourceExhausted  as Store::Commit
+// Damage that leaves rows readable does not stop it: they are saved into a new file, the damaged
+// one is kept beside it, and Load reports it.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteOptions options);
 
 }  // namespace credbroker::store

@@ -81,6 +81,7 @@ struct LoadReport {
   uint64_t rows = 0;
   uint64_t damaged = 0;
   std::vector<std::string> damage;  // at most 16 descriptions, for the log; no values in them
+  std::string damaged_file;         // where the damaged file was put aside; empty: nowhere
 };
 
 struct StoreStats {
@@ -108,7 +109,7 @@ class Store {
 
   // Delivers every row, ordered by kind, then by key as bytes. A non-OK status from `visit` stops
   // the load and is returned. kUnavailable on I/O errors. Rows that cannot be read are skipped and
-  // reported, not fatal.
+  // reported, not fatal; kDataLoss: not even their names can be read.
   virtual absl::StatusOr<LoadReport> Load(absl::FunctionRef<absl::Status(Row)> visit) = 0;
 
   // Applies all writes or none, in order, durable when it returns OK. On error nothing changed:

@@ -80,7 +80,8 @@ TEST(SqliteStore, EveryFileIsPrivateWhateverTheUmask) {
   ASSERT_TRUE(store.ok());
   CommitOne(**store, "a", "b");
   umask(old_mask);
-  for (const char* name : {"store.db", "store.db-wal", "store.db-shm", "store.db.lock"}) {
+  for (const char* name :
+       {"store.db", "store.db-wal", "store.db-shm", "store.db.lock", "store.db.id"}) {
     EXPECT_EQ(ModeOf(folder / name), mode_t{0600}) << name;
   }
 }
@@ -184,119 +185,6 @@ TEST(SqliteStore, ALockHeldByAnotherProgramIsUnavailableAndPasses) {
   sqlite3_exec(other, "ROLLBACK", nullptr, nullptr, nullptr);
   EXPECT_TRUE((*store)->Commit(writes, fence).ok());
   sqlite3_close(other);
-}
-
-// Damages one place of a file with 2,000 rows of known content. Whatever happens, no call crashes
-// and what is delivered in order is at least what lies on undamaged pages.
-class Damage {
- public:
-  static constexpr int kRows = 2'000;
-  static std::string ValueOf(int i) { return std::string(1'500, static_cast<char>('a' + i % 26)); }
-
-  Damage() {
-    auto store = OpenAt(folder_ / "store.db");
-    const Fence fence = (*store)->TakeOwnership().value();
-    std::vector<Write> writes;
-    for (int i = 0; i < kRows; ++i) {
-      writes.push_back({RowKind::kSecret, absl::StrCat("cred-", i), ValueOf(i), 1});
-    }
-    if (!(*store)->Commit(writes, fence).ok()) abort();
-    store->reset();
-    content_ = ReadAll(folder_ / "store.db");
-  }
-
-  struct Outcome {
-    absl::Status status;
-    int intact = 0;  // rows with their right content
-    uint64_t damaged = 0;
-    int named = 0;    // damaged rows the report names
-    int reports = 0;  // lines of the report
-  };
-  Outcome Load(const std::string& content) {
-    WriteAll(folder_ / "store.db", content);
-    unlink((folder_ / "store.db-wal").c_str());
-    unlink((folder_ / "store.db-shm").c_str());
-    Outcome outcome;
-    auto store = OpenAt(folder_ / "store.db");
-    if (!store.ok()) return {store.status()};
-    std::set<std::string> seen;
-    auto report = (*store)->Load([&](Row row) {
-      EXPECT_TRUE(seen.insert(row.key).second) << "delivered twice: " << row.key;
-      int i = 0;
-      if (sscanf(row.key.c_str(), "cred-%d", &i) == 1 && row.version == 1 &&
-          row.value == ValueOf(i)) {
-        ++outcome.intact;
-      }
-      return absl::OkStatus();
-    });
-    outcome.status = report.status();
-    if (report.ok()) {
-      outcome.damaged = report->damaged;
-      outcome.reports = static_cast<int>(report->damage.size());
-      for (const std::string& line : report->damage) {
-        if (line.rfind("secret row 'cred-", 0) == 0) ++outcome.named;
-      }
-    }
-    static_cast<void>((*store)->ReadPrefix({.kind = RowKind::kSecret}));
-    return outcome;
-  }
-  const std::string& content() const { return content_; }
-
- private:
-  ScratchFolder folder_;
-  std::string content_;
-};
-
-TEST(SqliteDamage, AZeroedPageCostsItsOwnRowsOnly) {
-  Damage damage;
-  const size_t pages = damage.content().size() / 4096;
-  int served = 0;
-  int tried = 0;
-  int leaves = 0;   // rows lost, and each named by the index
-  int indexes = 0;  // no row lost: found by row id
-  // From page 6: before it lie the schema and the roots, without which nothing can be found.
-  for (size_t page = 6; page < pages; page += 13) {
-    std::string content = damage.content();
-    content.replace(page * 4096, 4096, std::string(4096, '\0'));
-    const Damage::Outcome outcome = damage.Load(content);
-    ++tried;
-    if (outcome.status.ok() && outcome.intact >= Damage::kRows - 2) ++served;
-    EXPECT_TRUE(outcome.status.ok() || absl::IsDataLoss(outcome.status)) << outcome.status;
-    EXPECT_GT(outcome.reports, 0);
-    if (outcome.named > 0 && outcome.intact + outcome.named == Damage::kRows) ++leaves;
-    if (outcome.status.ok() && outcome.intact == Damage::kRows) ++indexes;
-  }
-  EXPECT_GT(leaves, 10);
-  EXPECT_GT(indexes, 0);
-  // A few pages are inner ones or leaves of the index and cost more.
-  EXPECT_GE(served, tried * 8 / 10) << "of " << tried;
-}
-
-TEST(SqliteDamage, FlippedBytesNeverStopTheRest) {
-  Damage damage;
-  std::mt19937_64 random(1);
-  int loaded = 0;
-  int64_t intact = 0;
-  constexpr int kTries = 150;
-  for (int i = 0; i < kTries; ++i) {
-    std::string content = damage.content();
-    const size_t at = 5 * 4096 + random() % (content.size() - 5 * 4096);
-    content[at] = static_cast<char>(content[at] ^ (1 << random() % 8));
-    const Damage::Outcome outcome = damage.Load(content);
-    if (!outcome.status.ok()) continue;
-    ++loaded;
-    intact += outcome.intact;
-  }
-  EXPECT_EQ(loaded, kTries);
-  EXPECT_GE(intact, int64_t{Damage::kRows - 40} * loaded);
-}
-
-TEST(SqliteDamage, ATruncatedFileIsNoCrash) {
-  Damage damage;
-  for (size_t size = 0; size < damage.content().size(); size += 211'111) {
-    const Damage::Outcome outcome = damage.Load(damage.content().substr(0, size));
-    EXPECT_TRUE(outcome.status.ok() || absl::IsDataLoss(outcome.status)) << outcome.status;
-  }
 }
 
 }  // namespace

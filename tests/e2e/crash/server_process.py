@@ -27,7 +27,7 @@ import grpc  # noqa: E402
 from credbroker.v1 import admin_pb2 as admin  # noqa: E402
 from credbroker.v1 import admin_pb2_grpc  # noqa: E402
 from credbroker.v1 import batch_pb2 as batch  # noqa: E402,F401 (for its users)
-from credbroker.v1 import broker_pb2 as broker  # noqa: E402
+from credbroker.v1 import lease_pb2 as broker  # noqa: E402
 from credbroker.v1 import broker_pb2_grpc  # noqa: E402
 from credbroker.v1 import stats_pb2 as stats  # noqa: E402
 from credbroker.v1 import transfer_pb2 as transfer  # noqa: E402,F401
