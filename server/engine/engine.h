@@ -65,6 +65,8 @@ struct ReportItem {
   absl::string_view lease_id;
   core::ReportFacts facts;  // borrowed for the call
   bool early = false;
+  uint64_t material_version = 0;  // as core::ReportCommand has them
+  absl::Time happened = absl::InfiniteFuture();
 };
 
 struct CommitterStats {

@@ -1,5 +1,6 @@
 // The data plane: what every request goes through. The lock is held for the pool's decision only;
 // lease ids are made and checked, and reports classified, outside of it.
+#include <algorithm>
 #include <utility>
 
 #include "server/engine/engine_state.h"
@@ -17,20 +18,18 @@ core::AcquireReply NotServing() {
 }  // namespace
 
 std::string EngineState::LeaseIdOf(const core::Grant& grant, absl::string_view principal) const {
-  core::LeaseClaims claims;
-  claims.seq = grant.seq;
-  claims.cell = grant.cell;
-  claims.epoch = context_.epoch;
-  claims.uid = grant.material->uid;
-  claims.material_version = grant.material->version;
-  claims.kind = grant.document->kind;
-  claims.refreshable = grant.material->refreshable;
-  claims.principal = std::string(principal);
-  claims.provider = grant.document->provider;
-  claims.model = grant.model;
-  claims.granted = grant.granted;
-  claims.expires = grant.expires;
-  return codec_->Encode(claims);
+  return codec_->Encode(LeaseFields{.seq = grant.seq,
+                                    .cell = grant.cell,
+                                    .epoch = context_.epoch,
+                                    .uid = grant.material->uid,
+                                    .material_version = grant.material->version,
+                                    .kind = grant.document->kind,
+                                    .refreshable = grant.material->refreshable,
+                                    .granted = grant.granted,
+                                    .expires = grant.expires,
+                                    .principal = principal,
+                                    .provider = grant.document->provider,
+                                    .model = grant.model});
 }
 
 AcquireAnswer EngineState::Acquire(const core::AcquireCommand& command, AcquireDone done) {
@@ -61,11 +60,17 @@ std::optional<core::LeaseClaims> EngineState::Decode(absl::string_view lease_id)
 core::ReportReply EngineState::ReportOne(absl::string_view principal, const ReportItem& item) {
   const std::optional<core::LeaseClaims> claims = Decode(item.lease_id);
   if (!claims) return core::ReportReply{};  // kUnknown
+  // A reset that upstream named as a time is so far from when it was said, not from now.
+  const absl::Time happened = std::min(clock_.Now(), std::max(item.happened, claims->granted));
   const core::Verdict verdict =
       policy()->Classify(claims->provider, claims->kind, claims->refreshable,
-                         !claims->model.empty(), item.facts, clock_.Now());
-  const core::ReportCommand command{
-      .principal = principal, .claims = &*claims, .verdict = &verdict, .early = item.early};
+                         !claims->model.empty(), item.facts, happened);
+  const core::ReportCommand command{.principal = principal,
+                                    .claims = &*claims,
+                                    .verdict = &verdict,
+                                    .early = item.early,
+                                    .material_version = item.material_version,
+                                    .happened = happened};
   core::ReportReply reply;
   Locked([&](core::Pool& pool, absl::Time now, core::Effects& effects) {
     reply = pool.Report(command, now, effects);

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -16,7 +17,7 @@
 namespace credbroker::engine {
 namespace {
 
-constexpr char kVersion = 1;
+constexpr uint8_t kVersion = 1;
 constexpr uint8_t kRefreshableBit = 0x80;
 constexpr uint8_t kKinds = 3;
 
@@ -44,19 +45,32 @@ EVP_MAC_CTX* NewContext(absl::string_view key) {
   return context;
 }
 
-void PutVarint(std::string& out, uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
+// Room for every id: a few numbers, three names and the MAC.
+class Writer {
+ public:
+  void Byte(uint8_t byte) { bytes_[size_++] = static_cast<char>(byte); }
+  void Varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) Byte(static_cast<uint8_t>(value | 0x80));
+    Byte(static_cast<uint8_t>(value));
   }
-  out.push_back(static_cast<char>(value));
-}
+  void Name(absl::string_view name) {
+    CB_CHECK(name.size() <= kMaxClaimNameBytes);
+    Varint(name.size());
+    std::memcpy(bytes_.data() + size_, name.data(), name.size());
+    size_ += name.size();
+  }
+  // Where `count` more bytes go.
+  char* Take(size_t count) {
+    size_ += count;
+    return bytes_.data() + size_ - count;
+  }
+  absl::string_view written() const { return {bytes_.data(), size_}; }
 
-void PutName(std::string& out, absl::string_view name) {
-  CB_CHECK(name.size() <= kMaxClaimNameBytes);
-  PutVarint(out, name.size());
-  out.append(name.data(), name.size());
-}
+ private:
+  static constexpr size_t kNumbers = 96;
+  std::array<char, kNumbers + 3 * (kMaxClaimNameBytes + 2)> bytes_;
+  size_t size_ = 0;
+};
 
 // Reads what is there and remembers whether anything was missing.
 class Reader {
@@ -137,7 +151,7 @@ LeaseCodec::LeaseCodec(core::Secret key) : key_(std::move(key)), number_(NextCod
   CB_CHECK(key_.size() == 32);
 }
 
-void LeaseCodec::Mac(absl::string_view bytes, char out[kMacBytes]) const {
+void LeaseCodec::Mac(absl::string_view bytes, char* out) const {
   thread_local ThreadContext mine;
   if (mine.codec != number_) {
     mine.context.reset(NewContext(key_.reveal()));
@@ -155,27 +169,39 @@ void LeaseCodec::Mac(absl::string_view bytes, char out[kMacBytes]) const {
 }
 
 std::string LeaseCodec::Encode(const core::LeaseClaims& claims) const {
-  std::string bytes;
-  bytes.reserve(96 + claims.principal.size() + claims.provider.size() + claims.model.size());
-  bytes.push_back(kVersion);
-  PutVarint(bytes, claims.seq.number());
-  PutVarint(bytes, claims.cell);
-  PutVarint(bytes, claims.epoch);
-  PutVarint(bytes, claims.uid.number());
-  PutVarint(bytes, claims.material_version);
-  const uint8_t kind = static_cast<uint8_t>(claims.kind);
-  bytes.push_back(static_cast<char>(kind | (claims.refreshable ? kRefreshableBit : 0)));
-  PutVarint(bytes, static_cast<uint64_t>(absl::ToUnixNanos(claims.granted)));
-  PutVarint(bytes,
-            static_cast<uint64_t>(absl::ToInt64Nanoseconds(claims.expires - claims.granted)));
-  PutName(bytes, claims.principal);
-  PutName(bytes, claims.provider);
-  PutName(bytes, claims.model);
-  char mac[kMacBytes];
-  Mac(bytes, mac);
-  bytes.append(mac, kMacBytes);
+  return Encode(LeaseFields{.seq = claims.seq,
+                            .cell = claims.cell,
+                            .epoch = claims.epoch,
+                            .uid = claims.uid,
+                            .material_version = claims.material_version,
+                            .kind = claims.kind,
+                            .refreshable = claims.refreshable,
+                            .granted = claims.granted,
+                            .expires = claims.expires,
+                            .principal = claims.principal,
+                            .provider = claims.provider,
+                            .model = claims.model});
+}
+
+std::string LeaseCodec::Encode(const LeaseFields& lease) const {
+  Writer out;
+  out.Byte(kVersion);
+  out.Varint(lease.seq.number());
+  out.Varint(lease.cell);
+  out.Varint(lease.epoch);
+  out.Varint(lease.uid.number());
+  out.Varint(lease.material_version);
+  out.Byte(static_cast<uint8_t>(static_cast<uint8_t>(lease.kind) |
+                                (lease.refreshable ? kRefreshableBit : 0)));
+  out.Varint(static_cast<uint64_t>(absl::ToUnixNanos(lease.granted)));
+  out.Varint(static_cast<uint64_t>(absl::ToInt64Nanoseconds(lease.expires - lease.granted)));
+  out.Name(lease.principal);
+  out.Name(lease.provider);
+  out.Name(lease.model);
+  const absl::string_view body = out.written();
+  Mac(body, out.Take(kMacBytes));
   std::string text;
-  absl::WebSafeBase64Escape(bytes, &text);
+  absl::WebSafeBase64Escape(out.written(), &text);
   return text;
 }
 

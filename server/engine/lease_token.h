@@ -24,19 +24,33 @@ namespace credbroker::engine {
 inline constexpr size_t kMaxLeaseIdBytes = 2048;
 inline constexpr size_t kMaxClaimNameBytes = 400;  // principal, provider, model: each
 
+// What a lease id is made from: core::LeaseClaims without copies of its names.
+struct LeaseFields {
+  core::LeaseSeq seq;
+  uint32_t cell = 0;
+  uint64_t epoch = 0;
+  core::Uid uid;
+  uint64_t material_version = 0;
+  core::Kind kind = core::Kind::kApiKey;
+  bool refreshable = false;
+  absl::Time granted, expires;
+  absl::string_view principal, provider, model;
+};
+
 class LeaseCodec {
  public:
   // `key`: 32 bytes, Keyring::DeriveKey("lease-mac").
   explicit LeaseCodec(core::Secret key);
 
   // REQUIRES: each name is at most kMaxClaimNameBytes long.
+  std::string Encode(const LeaseFields& lease) const;
   std::string Encode(const core::LeaseClaims& claims) const;
   // Nothing unless Encode with this key made exactly this text.
   std::optional<core::LeaseClaims> Decode(absl::string_view lease_id) const;
 
  private:
   static constexpr size_t kMacBytes = 16;
-  void Mac(absl::string_view bytes, char out[kMacBytes]) const;
+  void Mac(absl::string_view bytes, char* out) const;  // kMacBytes
 
   const core::Secret key_;
   const uint64_t number_;  // of this codec: tells a thread whose context it keeps

@@ -134,6 +134,8 @@ engine::ReportItem ToReportItem(const v1::ReportItem& item, const HeaderList& he
   out.facts.body = item.body_excerpt();
   out.facts.headers = headers;
   out.early = item.early();
+  out.material_version = static_cast<uint64_t>(item.material_version());
+  if (item.has_event_time()) out.happened = ToTime(item.event_time());
   return out;
 }
 

@@ -120,9 +120,9 @@ class NaivePool {
   // naive_report.cc
   NaiveScope& ScopeFor(NaiveCredential& c, const std::string& model);
   void DropEmpty(NaiveCredential& c);
-  bool Fail(NaiveScope& scope, const core::Verdict& v, absl::Time granted, uint64_t seq,
-            bool failed_probe, core::Cause cause);
   struct Evidence;
+  bool Fail(NaiveScope& scope, const core::Verdict& v, const Evidence& e, absl::Time from,
+            bool failed_probe, core::Cause cause);
   void Apply(const Evidence& e, const core::Verdict& v, bool* refresh_wanted);
   void ApplySuccess(const Evidence& e);
   bool ApplyWait(const Evidence& e, const core::Verdict& v, std::vector<NaiveBreaker::Mark>* marks);

@@ -18,7 +18,7 @@ using core::State;
 
 struct NaivePool::Evidence {
   NaiveCredential* c = nullptr;
-  absl::Time granted;
+  absl::Time granted, happened;
   std::string model;
   uint64_t seq = 0;
   bool probe = false, breaker_probe = false;
@@ -84,13 +84,13 @@ void NaivePool::DropEmpty(NaiveCredential& c) {
   }
 }
 
-bool NaivePool::Fail(NaiveScope& scope, const core::Verdict& v, absl::Time granted, uint64_t seq,
+bool NaivePool::Fail(NaiveScope& scope, const core::Verdict& v, const Evidence& e, absl::Time from,
                      bool failed_probe, Cause cause) {
   core::AvailabilityRecord* record = scope.Find(cause);
   uint16_t level = 1;
   if (record != nullptr && record->level > 0) {
     level =
-        granted < record->block_until ? record->level : static_cast<uint16_t>(record->level + 1);
+        e.granted < record->block_until ? record->level : static_cast<uint16_t>(record->level + 1);
   }
   const bool plain = cause != Cause::kRefresh && cause != Cause::kExpired;
   absl::Duration avoid, block;
@@ -99,10 +99,10 @@ bool NaivePool::Fail(NaiveScope& scope, const core::Verdict& v, absl::Time grant
   } else {
     avoid = v.ladder.empty()
                 ? absl::ZeroDuration()
-                : Bounded(v.ladder.At(level) * (1.0 + core::Jitter(seed_, core::LeaseSeq(seq))));
+                : Bounded(v.ladder.At(level) * (1.0 + core::Jitter(seed_, core::LeaseSeq(e.seq))));
     avoid = absl::Microseconds(absl::ToInt64Microseconds(avoid));
     block = avoid;
-    if (failed_probe) block = std::max(block, Bounded(scope.AvoidUntil() - now_));
+    if (failed_probe) block = std::max(block, Bounded(scope.AvoidUntil() - from));
   }
   if (plain) block = std::min(block, std::max(v.cap, absl::ZeroDuration()));
   if (avoid <= absl::ZeroDuration() && block <= absl::ZeroDuration()) return false;
@@ -113,9 +113,9 @@ bool NaivePool::Fail(NaiveScope& scope, const core::Verdict& v, absl::Time grant
   }
   const absl::Time before = record->avoid_until;
   record->level = level;
-  record->began = now_;
-  record->block_until = std::max(record->block_until, now_ + block);
-  record->avoid_until = std::max({before, now_ + avoid, record->block_until});
+  record->began = std::max(record->began, from);
+  record->block_until = std::max(record->block_until, from + block);
+  record->avoid_until = std::max({before, from + avoid, record->block_until});
   if (record->avoid_until > before) record->raw_hint = v.raw_hint.substr(0, 120);
   return true;
 }
@@ -144,6 +144,7 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
     const bool live = lease != nullptr && lease->live;
     Evidence e{c,
                claims.granted,
+               std::clamp(command.happened, std::min(claims.granted, now_), now_),
                claims.model,
                claims.seq.number(),
                live && lease->probe,
@@ -152,7 +153,8 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
     want.disposition = live ? Disposition::kAccepted : Disposition::kLate;
     want.advice = v.advice;
     const bool of_secret = v.outcome == Outcome::kUnauthorized || v.outcome == Outcome::kForbidden;
-    if (of_secret && claims.material_version < current) {
+    const bool named = command.material_version != 0 && command.material_version <= current;
+    if (of_secret && (named ? command.material_version : claims.material_version) < current) {
       want.disposition = Disposition::kStale;
       want.advice = core::Advice::kRetrySame;
     } else if (command.early) {
@@ -217,7 +219,7 @@ void NaivePool::Apply(const Evidence& e, const core::Verdict& v, bool* refresh_w
       *refresh_wanted = asked == nullptr || asked->block_until <= now_;
       core::Verdict attempt;
       attempt.hint = absl::Seconds(60);
-      Fail(scope, attempt, e.granted, e.seq, false, Cause::kRefresh);
+      Fail(scope, attempt, e, now_, false, Cause::kRefresh);
     }
   }
   Feed(e, v, std::move(marks));
@@ -299,7 +301,7 @@ bool NaivePool::ApplyWait(const Evidence& e, const core::Verdict& v,
     scope.probe.next_allowed = kPast;
     providers_.at(e.c->document->provider).budget.Bad();
   }
-  Fail(scope, v, e.granted, e.seq, failed_probe, v.cause);
+  Fail(scope, v, e, e.happened, failed_probe, v.cause);
   marks->push_back(mark);
   if (v.disable_after > 0 && scope.Find(v.cause)->level >= v.disable_after) {
     return ApplyDisable(e, v, marks);
@@ -330,7 +332,7 @@ void NaivePool::ApplyBackoff(const Evidence& e, const core::Verdict& v) {
   NaiveScope& scope = backoffs[model];
   const bool failed_probe = e.breaker_probe && scope.probe.lease == e.seq;
   if (failed_probe) scope.probe = NaiveProbe();
-  Fail(scope, v, e.granted, e.seq, failed_probe, v.cause);
+  Fail(scope, v, e, e.happened, failed_probe, v.cause);
 }
 
 void NaivePool::Feed(const Evidence& e, const core::Verdict& v,

@@ -70,6 +70,54 @@ TEST_F(BrokerTest, ReportOf429CoolsAndTheRefusalSaysWhyAndWhen) {
   EXPECT_LE(details.retry.retry_delay().seconds(), 300);
 }
 
+TEST_F(BrokerTest, AReportInABatchCountsFromItsEventTime) {
+  ASSERT_TRUE(Create("a").ok());
+  v1::Grant grant;
+  ASSERT_TRUE(Acquire(&grant).ok());
+  v1::ReportRequest request;
+  v1::ReportItem* item = request.add_items();
+  item->set_lease_id(grant.lease_id());
+  item->set_http_status(429);
+  v1::Header* hint = item->add_headers();
+  hint->set_name("retry-after");
+  hint->set_value("300");
+  // Before the lease, which lives 120 s, was granted: then it counts from there.
+  item->mutable_event_time()->set_seconds(grant.expire_time().seconds() - 600);
+  v1::ReportResponse response;
+  grpc::ClientContext context;
+  SetDeadline(context);
+  ASSERT_TRUE(broker_->Report(&context, request, &response).ok());
+  const google::protobuf::Timestamp& back = response.results(0).next_recover_time();
+  EXPECT_EQ(back.seconds(), grant.expire_time().seconds() - 120 + 300);
+  EXPECT_EQ(back.nanos(), grant.expire_time().nanos());
+}
+
+TEST_F(BrokerTest, AReportAboutAnOlderSecretThanItsLeasesIsStale) {
+  ASSERT_TRUE(Create("a").ok());
+  v1::UpdateCredentialRequest update;
+  update.mutable_credential()->set_id("a");
+  update.mutable_secret()->set_api_key("sk-second");
+  v1::Credential updated;
+  grpc::ClientContext admin_context, context;
+  SetDeadline(admin_context);
+  const grpc::Status status = admin_->UpdateCredential(&admin_context, update, &updated);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  v1::Grant grant;
+  ASSERT_TRUE(Acquire(&grant).ok());
+  ASSERT_EQ(grant.material_version(), 2);
+  v1::ReportRequest request;
+  v1::ReportItem* item = request.add_items();
+  item->set_lease_id(grant.lease_id());
+  item->set_http_status(401);
+  item->set_material_version(1);
+  v1::ReportResponse response;
+  SetDeadline(context);
+  ASSERT_TRUE(broker_->Report(&context, request, &response).ok());
+  EXPECT_EQ(response.results(0).disposition(), v1::REPORT_DISPOSITION_STALE);
+  EXPECT_EQ(response.results(0).advice(), v1::ADVICE_RETRY_SAME);
+  EXPECT_EQ(response.results(0).state(), v1::CREDENTIAL_STATE_AVAILABLE);
+}
+
 TEST_F(BrokerTest, AnUnknownLeaseIsUnknownAndNotAnError) {
   v1::ReportResponse response;
   ASSERT_TRUE(Report("bogus", 200, &response).ok());
@@ -127,8 +175,8 @@ TEST_F(BrokerTest, AParkedCallSeesItsRefusalBeforeItsDeadline) {
   grpc::ClientContext context;
   SetDeadline(context);
   const grpc::Status status = broker_->Acquire(&context, request, &second);
-  // WAIT_EXPIRED or what held it back (BUSY): the pool decides.
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
+  EXPECT_EQ(DetailsOf(status).info.reason(), "WAIT_EXPIRED");
 }
 
 TEST_F(BrokerTest, ASealedBrokerSaysSo) {

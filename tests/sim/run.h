@@ -212,12 +212,15 @@ class Simulation {
   const Held* Target(uint32_t event) const;
   void Report(uint32_t event);
   void DoReport(const core::LeaseClaims claims, const core::Verdict& verdict,
-                const std::string& principal, bool early, absl::Time told) {
+                const std::string& principal, bool early, absl::Time told,
+                absl::Time happened = absl::InfiniteFuture(), uint64_t version = 0) {
     core::ReportCommand command;
     command.principal = principal;
     command.claims = &claims;
     command.verdict = &verdict;
     command.early = early;
+    command.happened = happened;
+    command.material_version = version;
     effects_.clear();
     const core::ReportReply reply = pool_->Report(command, told, effects_);
     Say(absl::StrCat("report lease ", claims.seq.number(), " epoch ", claims.epoch, " ",

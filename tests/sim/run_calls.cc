@@ -85,8 +85,15 @@ void Simulation::Report(uint32_t event) {
   const core::Verdict verdict =
       policy_.Classify(held->claims.provider, held->claims.kind, held->claims.refreshable,
                        !held->claims.model.empty(), facts, now_);
+  // Some are sent in batches, and some are about a secret that came during the lease.
+  absl::Time happened = absl::InfiniteFuture();
+  if (world_.Chance(event, "belated", 20)) {
+    happened = now_ - absl::Seconds(static_cast<int64_t>(world_.Pick(event, "ago", 90)));
+  }
+  const uint64_t version =
+      world_.Chance(event, "names its secret", 20) ? 1 + world_.Pick(event, "secret", 4) : 0;
   DoReport(held->claims, verdict, foreign ? "px" : held->claims.principal,
-           world_.Chance(event, "early", 12), Told(event));
+           world_.Chance(event, "early", 12), Told(event), happened, version);
 }
 
 void Simulation::Release(uint32_t event) {

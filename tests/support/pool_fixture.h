@@ -162,6 +162,18 @@ class PoolFixture {
     command.early = early;
     return pool->Report(command, now, effects);
   }
+  // Of something that happened some time ago; `version`: of the secret it is about, 0: the lease's.
+  core::ReportReply ReportLate(const core::Grant& grant, const core::Verdict& verdict,
+                               absl::Time happened, uint64_t version = 0) {
+    const core::LeaseClaims claims = Claims(grant);
+    core::ReportCommand command;
+    command.principal = "p1";
+    command.claims = &claims;
+    command.verdict = &verdict;
+    command.happened = happened;
+    command.material_version = version;
+    return pool->Report(command, now, effects);
+  }
   // What the built-in policy makes of a status (and retry-after seconds).
   core::Verdict StatusVerdict(const core::Grant& grant, int status, int retry_after = -1) const {
     std::vector<std::pair<std::string, std::string>> headers;
