@@ -10,7 +10,8 @@ import statistics
 def interval(values):
     """The median and its 95 % interval by order statistics (no assumption about the noise).
 
-    With fewer than 6 values no order statistics reach 95 %: the extremes are given.
+    With fewer than FEWEST values no order statistics reach 95 %: the extremes are given, and
+    nothing is judged by them.
     """
     values = sorted(values)
     n = len(values)
@@ -22,19 +23,32 @@ def interval(values):
     return median, values[low], values[n - 1 - low]
 
 
+FEWEST = 6  # values whose extremes are a 95 % interval of the median
+TOO_FEW = "too few rounds"
+
+
 def at_most(values, limit):
     """Judges median(values) <= limit: missed only when the interval excludes it."""
-    median, low, high = interval(values)
+    if len(values) < FEWEST:
+        return TOO_FEW
+    median, low, _ = interval(values)
     if median <= limit:
         return "met"
     return "missed" if low > limit else "not shown"
 
 
 def at_least(values, limit):
-    median, low, high = interval(values)
+    if len(values) < FEWEST:
+        return TOO_FEW
+    median, _, high = interval(values)
     if median >= limit:
         return "met"
     return "missed" if high < limit else "not shown"
+
+
+def counted(value, limit):
+    """Judges what is counted rather than timed (bytes, rows): once is enough."""
+    return "met" if value <= limit else "missed"
 
 
 def shown(values, digits=0, unit=""):

@@ -8,9 +8,10 @@
 // the figures, latency is that of the Acquire), cool (Acquire without model, then Report 429 with
 // --retry-after). --count ends after so many calls, --rate starts so many a second however long
 // they take. --save writes the last Grant and ReportResponse as FOLDER/grant.bin and
-// FOLDER/report.bin.
+// FOLDER/report.bin. SIGTERM ends the run early, with the figures so far.
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -22,12 +23,15 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "absl/synchronization/mutex.h"
 #include "credbroker/v1/broker.grpc.pb.h"
 
 namespace credbroker::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t told_to_end = 0;
 
 struct Options {
   std::string target, mode = "acquire", save;
@@ -142,7 +146,9 @@ void Load::Finished(Lane& lane) {
   if (options_.rate == 0 && MayBegin()) Begin(lane);
 }
 
-bool Load::MayBegin() const { return begun_ < options_.count && Clock::now() < stop_; }
+bool Load::MayBegin() const {
+  return begun_ < options_.count && told_to_end == 0 && Clock::now() < stop_;
+}
 
 // With a rate: starts what is due, as far as lanes are free.
 void Load::BeginDue() {
@@ -248,5 +254,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "load_client: unknown or incomplete option\n");
     return 2;
   }
+  // As the server does: the packaged abseil's check for debugging is no part of what is measured.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  std::signal(SIGTERM, [](int) { credbroker::bench::told_to_end = 1; });
   return credbroker::bench::Load(options).Run();
 }

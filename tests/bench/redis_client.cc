@@ -1,11 +1,13 @@
-// Keeps a number of commands pipelined on one connection to a Redis that has lease.lua loaded, and
-// prints what came of it like load_client.
+// Keeps a number of commands under way at a Redis that has lease.lua loaded, and prints what came
+// of it like load_client.
 //
 //   redis_client SOCKET fill COUNT TOKEN_BYTES
-//   redis_client SOCKET acquire|pair IN_FLIGHT SECONDS
+//   redis_client SOCKET acquire|pair IN_FLIGHT SECONDS CONNECTIONS
 //
-// One connection, every reply answered by the next command, all that is due in one write: Redis's
-// best case.
+// The commands are spread evenly over the connections and pipelined on each, every reply answered
+// by the next command, all that is due in one write. One connection is Redis's best case; pooled
+// clients, which most languages have, use one a command under way.
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include <cstring>
 #include <deque>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +43,7 @@ class Redis {
     }
   }
   ~Redis() { close(fd_); }
+  int fd() const { return fd_; }
   void Add(std::initializer_list<std::string_view> words) {
     out_ += "*" + std::to_string(words.size()) + "\r\n";
     for (const std::string_view word : words) {
@@ -128,71 +132,109 @@ int Fill(Redis& redis, int count, size_t token_bytes) {
   return 0;
 }
 
-int Load(Redis& redis, bool pair, int in_flight, double seconds) {
+class Load {
+ public:
+  Load(const std::string& path, bool pair, int in_flight, double seconds, int connections)
+      : pair_(pair),
+        from_(Clock::now() + std::chrono::milliseconds(200)),
+        stop_(from_ +
+              std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds))) {
+    for (int i = 0; i < connections; ++i) lanes_.push_back(std::make_unique<Lane>(path));
+    for (int i = 0; i < in_flight; ++i) Acquire(*lanes_[static_cast<size_t>(i % connections)]);
+  }
+
+  int Run() {
+    std::vector<pollfd> waits;
+    for (const auto& lane : lanes_) {
+      lane->redis.Flush();
+      waits.push_back({lane->redis.fd(), POLLIN, 0});
+    }
+    while (out_ > 0) {
+      // A single connection is read at once: that saves Redis's best case a system call.
+      if (lanes_.size() > 1 && poll(waits.data(), waits.size(), -1) < 0) std::exit(1);
+      for (size_t i = 0; i < lanes_.size(); ++i) {
+        if (lanes_.size() == 1 || (waits[i].revents & POLLIN) != 0) OnReadable(*lanes_[i]);
+      }
+    }
+    Print();
+    return errors_ > all_ / 100 ? 1 : 0;
+  }
+
+ private:
   struct Sent {
     bool report;
     Clock::time_point at;
   };
-  std::deque<Sent> sent;  // Redis answers in order
-  std::vector<uint32_t> nanoseconds;
-  const char* const ttl = pair ? "120000" : "1000";
-  auto acquire = [&] {
-    redis.Add({"FCALL", "acquire", "0", ttl});
-    sent.push_back({false, Clock::now()});
+  struct Lane {
+    explicit Lane(const std::string& path) : redis(path) {}
+    Redis redis;
+    std::deque<Sent> sent;  // Redis answers in order
   };
-  const Clock::time_point from = Clock::now() + std::chrono::milliseconds(200);
-  const Clock::time_point stop =
-      from + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-  for (int i = 0; i < in_flight; ++i) acquire();
-  int64_t done = 0, all = 0, errors = 0;
-  Clock::time_point last = from;
-  while (!sent.empty()) {
-    redis.Flush();
-    redis.Receive();
+
+  void Acquire(Lane& lane) {
+    lane.redis.Add({"FCALL", "acquire", "0", pair_ ? "120000" : "1000"});
+    lane.sent.push_back({false, Clock::now()});
+    ++out_;
+  }
+
+  void OnReadable(Lane& lane) {
+    lane.redis.Receive();
     std::string_view first;
     bool error = false;
-    while (!sent.empty() && redis.Next(&first, &error)) {
-      const Sent answered = sent.front();
-      sent.pop_front();
-      last = Clock::now();
-      if (error) ++errors;
-      if (!answered.report && answered.at >= from) {
-        nanoseconds.push_back(static_cast<uint32_t>((last - answered.at).count()));
+    while (!lane.sent.empty() && lane.redis.Next(&first, &error)) {
+      const Sent answered = lane.sent.front();
+      lane.sent.pop_front();
+      last_ = Clock::now();
+      if (error) ++errors_;
+      if (!answered.report && answered.at >= from_) {
+        nanoseconds_.push_back(static_cast<uint32_t>((last_ - answered.at).count()));
       }
-      if (pair && !answered.report && !error) {
-        redis.Add({"FCALL", "report", "0", first, "200"});
-        sent.push_back({true, last});
+      if (pair_ && !answered.report && !error) {
+        lane.redis.Add({"FCALL", "report", "0", first, "200"});
+        lane.sent.push_back({true, last_});
         continue;
       }
-      ++all;
-      if (last >= from) ++done;
-      if (last < stop) acquire();
+      --out_;
+      ++all_;
+      if (last_ >= from_) ++done_;
+      if (last_ < stop_) Acquire(lane);
     }
+    lane.redis.Flush();
   }
-  std::sort(nanoseconds.begin(), nanoseconds.end());
-  const double took = std::chrono::duration<double>(last - from).count();
-  std::printf(
-      "{\"calls\": %lld, \"all_calls\": %lld, \"seconds\": %.4f, \"per_second\": %.1f, "
-      "\"p50_us\": %.1f, \"p99_us\": %.1f, \"errors\": %lld}\n",
-      static_cast<long long>(done), static_cast<long long>(all), took,
-      static_cast<double>(done) / took, nanoseconds[nanoseconds.size() / 2] / 1e3,
-      nanoseconds[nanoseconds.size() * 99 / 100] / 1e3, static_cast<long long>(errors));
-  return errors > all / 100 ? 1 : 0;
-}
+
+  void Print() {
+    std::sort(nanoseconds_.begin(), nanoseconds_.end());
+    const double took = std::chrono::duration<double>(last_ - from_).count();
+    std::printf(
+        "{\"calls\": %lld, \"all_calls\": %lld, \"seconds\": %.4f, \"per_second\": %.1f, "
+        "\"p50_us\": %.1f, \"p99_us\": %.1f, \"errors\": %lld}\n",
+        static_cast<long long>(done_), static_cast<long long>(all_), took,
+        static_cast<double>(done_) / took, nanoseconds_[nanoseconds_.size() / 2] / 1e3,
+        nanoseconds_[nanoseconds_.size() * 99 / 100] / 1e3, static_cast<long long>(errors_));
+  }
+
+  const bool pair_;
+  const Clock::time_point from_, stop_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  int64_t out_ = 0, done_ = 0, all_ = 0, errors_ = 0;
+  Clock::time_point last_ = from_;
+  std::vector<uint32_t> nanoseconds_;
+};
 
 }  // namespace
 }  // namespace credbroker::bench
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "redis_client: see the head of its source\n");
-    return 2;
+  using namespace credbroker::bench;
+  const std::string what = argc > 2 ? argv[2] : "";
+  if (what == "fill" && argc == 5) {
+    Redis redis(argv[1]);
+    return Fill(redis, std::atoi(argv[3]), static_cast<size_t>(std::atoi(argv[4])));
   }
-  credbroker::bench::Redis redis(argv[1]);
-  const std::string what = argv[2];
-  if (what == "fill") {
-    return credbroker::bench::Fill(redis, std::atoi(argv[3]),
-                                   static_cast<size_t>(std::atoi(argv[4])));
+  if ((what == "acquire" || what == "pair") && argc == 6 && std::atoi(argv[5]) > 0) {
+    return Load(argv[1], what == "pair", std::atoi(argv[3]), std::atof(argv[4]), std::atoi(argv[5]))
+        .Run();
   }
-  return credbroker::bench::Load(redis, what == "pair", std::atoi(argv[3]), std::atof(argv[4]));
+  std::fprintf(stderr, "redis_client: see the head of its source\n");
+  return 2;
 }

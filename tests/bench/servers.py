@@ -114,7 +114,10 @@ def start(context, program, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
-def finish(child):
+def finish(child, now=False):
+    """Waits for its end, which a load_client told to end `now` comes to at once."""
+    if now:
+        child.terminate()
     out, _ = child.communicate()
     if child.returncode != 0:
         raise RuntimeError(f"{child.args[0]} failed")
