@@ -391,6 +391,7 @@ void PoolState::Configure(Settings given, Effects& effects) {
     const int32_t cap = record.cap, model_cap = record.model_cap;
     ResolveCaps(record);
     if (cap == record.cap && model_cap == record.model_cap) continue;
+    record.cap = cap, record.model_cap = model_cap;  // what was is compared with what is
     ReplaceDocument(slot, record.document, effects);
   }
   for (GroupId group : waits.groups()) pump.insert(group);

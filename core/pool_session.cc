@@ -104,10 +104,10 @@ StockReply PoolState::AcquireStock(const AcquireCommand& given, int count,
       JudgeStockRefusal(request, &refusal);
       ++stats.refused[static_cast<size_t>(refusal.reason)];
     }
-    // What is drawn is demand, and so is what is refused.
-    for (ProviderId id : request.providers) {
-      for (int i = 0; i < std::max(reply.granted, 1); ++i) provider(id).budget.CountAcquire(now);
-    }
+  }
+  // What is drawn is demand, and so is what is refused.
+  for (ProviderId id : request.providers) {
+    for (int i = 0; i < std::max(reply.granted, 1); ++i) provider(id).budget.CountAcquire(now);
   }
   if (reply.granted < count) reply.refusal = std::move(refusal);
   reply.order = leases.newest();

@@ -153,7 +153,7 @@ bool NaivePool::DecidePinned(const Key& key, Decision* d) const {
     if (m->look.cause != Cause::kNone) d->counts[static_cast<size_t>(m->look.cause)] = 1;
     d->earliest = m->look.returns;
     d->reason = m->look.state == State::kDisabled ? Refusal::kPinUnavailable
-                : m->look.cause == Cause::kBusy   ? Refusal::kBusy
+                : m->look.cause == Cause::kBusy   ? BusyReason()
                                                   : Refusal::kCooling;
     return false;
   }
@@ -222,8 +222,12 @@ bool NaivePool::DecideProbe(const Key& key, Decision* d) const {
 
 bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> above) const {
   std::optional<int64_t> tier;
+  auto good = [&](const Key::Member& m) {
+    const bool capped = CapOf(*m.c) > 0 || ModelCapOf(*m.c) > 0;
+    return m.fits && m.look.ready && Admissible(key, *m.c) && !(key.call->for_stock && capped);
+  };
   for (const auto& m : key.members) {
-    if (!m.fits || !m.look.ready || !Admissible(key, *m.c)) continue;
+    if (!good(m)) continue;
     const int64_t priority = m.c->document->priority;
     if (above && priority <= *above) continue;
     if (!tier || priority > *tier) tier = priority;
@@ -231,9 +235,7 @@ bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> 
   if (!tier) return false;
   std::vector<const Key::Member*> best;
   for (const auto& m : key.members) {
-    if (m.fits && m.look.ready && m.c->document->priority == *tier && Admissible(key, *m.c)) {
-      best.push_back(&m);
-    }
+    if (good(m) && m.c->document->priority == *tier) best.push_back(&m);
   }
   d->allowed.clear();
   const core::Strategy strategy = SettingsOf(key.call->GroupName()).strategy;
@@ -278,6 +280,20 @@ bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> 
 }
 
 Decision NaivePool::Decide(const NaiveCall& call) {
+  Decision d = DecideAny(call);
+  if (d.granted || !call.for_stock) return d;
+  NaiveCall single = call;
+  single.for_stock = false;
+  single.allow_probe = true;
+  const bool busy = d.reason == Refusal::kBusy || d.reason == Refusal::kResumeOnly;
+  if (busy || DecideAny(single).granted) {
+    d.reason = Refusal::kNotForStock;
+    d.or_reason.reset();
+  }
+  return d;
+}
+
+Decision NaivePool::DecideAny(const NaiveCall& call) {
   Decision d;
   Key key;
   if (const auto refusal = Resolve(call, &key)) {
@@ -357,7 +373,7 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
       d->members) {
     d->reason = Refusal::kAllDisabled;
   } else if (count(Cause::kBusy) > 0) {
-    d->reason = Refusal::kBusy;
+    d->reason = BusyReason();
   } else if (gated) {
     d->reason = Refusal::kBreakerOpen;
   } else {

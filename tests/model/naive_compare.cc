@@ -82,6 +82,12 @@ void NaivePool::CompareCounts(const core::PoolStats& stats) const {
   expect(stats.credentials == credentials_.size(), "credentials");
   expect(stats.leases == live_leases(), "leases");
   expect(stats.parked == parked(), absl::StrCat("parked ", stats.parked, ", not ", parked()));
+  size_t open = 0, session_leases = 0;
+  for (const auto& [number, session] : sessions_) open += session.open ? 1 : 0;
+  for (const auto& [seq, lease] : leases_) session_leases += lease.live && lease.session != 0;
+  expect(stats.sessions_open == open && stats.sessions_detached == sessions_.size() - open,
+         "sessions");
+  expect(stats.session_leases == session_leases, "leases of sessions");
   expect(stats.model_names <= 16 + credentials_.size() * 8 + leases_.size() * 2, "model names");
   for (const auto& own : stats.groups) {
     std::array<uint64_t, core::kStateCount> by_state{};

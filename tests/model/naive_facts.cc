@@ -73,7 +73,16 @@ NaiveCall::NaiveCall(const core::AcquireCommand& c)
       kind(c.kind),
       ttl(c.ttl),
       max_wait(c.max_wait),
-      allow_probe(c.allow_probe) {
+      allow_probe(c.allow_probe),
+      for_stock(c.for_stock),
+      stream(c.session.number()) {
+  if (for_stock) {
+    session.clear();
+    pin.clear();
+    request_id.clear();
+    max_wait = absl::ZeroDuration();
+    allow_probe = false;
+  }
   for (const auto& [key, value] : c.labels) {
     labels.emplace_back(std::string(key), std::string(value));
   }

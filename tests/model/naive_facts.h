@@ -74,12 +74,23 @@ struct PendingBinding {
   absl::Duration ttl;
 };
 
+struct NaiveSession {
+  std::string principal;
+  bool open = true;
+  absl::Time deadline = kNever;  // detached: when it is lost
+};
+
 struct NaiveLease {
   uint64_t seq = 0, uid = 0, version = 0;
   std::string principal, model, request;  // request: key of its request_id, may be empty
   absl::Time granted, expires, ended;
   bool live = true, probe = false, breaker_probe = false, reported = false;
   std::optional<PendingBinding> pending;
+  // Of a session's lease: may it be handed out of stock? Until a revocation covers it.
+  uint64_t session = 0;
+  uint32_t cell = 0;
+  bool for_stock = false, usable = false;
+  std::shared_ptr<const core::Document> document;  // as it was granted
   core::ReportReply answer;
 };
 
@@ -91,7 +102,8 @@ struct NaiveCall {
   std::vector<std::pair<std::string, std::string>> labels;
   std::optional<core::Kind> kind;
   absl::Duration ttl, max_wait;
-  bool allow_probe = true;
+  bool allow_probe = true, for_stock = false;
+  uint64_t stream = 0;  // the session its lease belongs to
   absl::Time parked, deadline;
   explicit NaiveCall(const core::AcquireCommand& command);
   std::string GroupName() const { return group.empty() ? "default" : group; }
@@ -100,7 +112,7 @@ struct NaiveCall {
 
 struct NaiveRequest {
   std::string fingerprint;
-  uint64_t waiter = 0, lease = 0;
+  uint64_t waiter = 0, lease = 0, stream = 0;
 };
 
 struct NaiveBinding {

@@ -20,7 +20,8 @@ void Expect(bool ok, const std::string& what) {
 
 bool Parkable(Refusal reason) {
   return reason == Refusal::kCooling || reason == Refusal::kBusy ||
-         reason == Refusal::kBreakerOpen || reason == Refusal::kProviderBackoff;
+         reason == Refusal::kBreakerOpen || reason == Refusal::kProviderBackoff ||
+         reason == Refusal::kResumeOnly;
 }
 
 }  // namespace
@@ -61,6 +62,10 @@ void NaivePool::Granted(const NaiveCall& call, const Decision& d, const core::Gr
   Expect(!grant.repeated, "said to be repeated");
   Expect(!leases_.contains(lease.seq), "a lease number given twice");
   lease.probe = d.probe;
+  lease.for_stock = call.for_stock;
+  lease.cell = grant.cell;
+  if (call.stream != 0) JoinSession(lease, c, call.stream);
+  newest_lease_ = std::max(newest_lease_, lease.seq);
   NaiveProvider& provider = providers_.at(c.document->provider);
   if (d.probe) {
     // A pin is its credential's probe outside the budget.
@@ -152,7 +157,8 @@ void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply
   auto known = call.request_id.empty() ? requests_.end() : requests_.find(request);
   if (known != requests_.end()) {
     NaiveRequest& r = known->second;
-    if (r.fingerprint != call.Fingerprint()) {
+    const bool others = r.stream != call.stream && sessions_.contains(r.stream);
+    if (r.fingerprint != call.Fingerprint() || others) {
       Expect(reply.kind == AcquireReply::Kind::kRefused &&
                  reply.refusal.reason == Refusal::kRequestIdMismatch,
              "a repeated request_id with other arguments was taken");
@@ -174,6 +180,7 @@ void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply
         }
       }
       r.waiter = reply.waiter.number();
+      r.stream = call.stream;
       return;
     }
     auto lease = leases_.find(r.lease);
@@ -189,6 +196,12 @@ void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply
     }
     return Woken(effects);
   }
+  if (call.stream != 0 && !IsOpen(call.stream)) {
+    Expect(
+        reply.kind == AcquireReply::Kind::kRefused && reply.refusal.reason == Refusal::kCancelled,
+        "a call of a session that is not open was taken");
+    return Woken(effects);
+  }
   for (const auto& p : call.providers) {
     if (auto it = providers_.find(p); it != providers_.end()) {
       ++it->second.budget.calls[absl::ToUnixSeconds(now_)];
@@ -196,7 +209,7 @@ void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply
   }
   Woken(effects);  // parked calls come first
   const Decision d = Decide(call);
-  NaiveRequest entry{call.Fingerprint(), 0, 0};
+  NaiveRequest entry{call.Fingerprint(), 0, 0, call.stream};
   if (d.granted) {
     Expect(reply.kind == AcquireReply::Kind::kGranted,
            absl::StrCat("refused (", std::string(core::Name(reply.refusal.reason)),
@@ -280,9 +293,16 @@ void NaivePool::Woken(const core::Effects& effects, size_t from) {
     const core::Woken& woken = effects.woken[i];
     const uint64_t waiter = woken.waiter.number();
     if (woken.reply.kind != AcquireReply::Kind::kGranted) {
-      const auto call = Unpark(waiter, false);
+      const bool cancelled = woken.reply.refusal.reason == Refusal::kCancelled;
+      const auto call = Unpark(waiter, cancelled);
       Expect(call.has_value(), "an answer for a call that was not parked");
-      Expect(call->deadline <= now_, "a parked call was refused before its deadline");
+      const bool gone = call->stream != 0 && !IsOpen(call->stream);
+      Expect(call->deadline <= now_ || (gone && cancelled),
+             "a parked call was refused before its deadline");
+      if (gone) {
+        if (!call->request_id.empty()) requests_.erase(call->principal + "\n" + call->request_id);
+        continue;
+      }
       Decision d = Decide(*call);
       if (d.counted || d.reason == Refusal::kNoSuchCredential) {
         d.reason = Refusal::kWaitExpired;
@@ -304,6 +324,7 @@ void NaivePool::Woken(const core::Effects& effects, size_t from) {
       for (const auto& [principal, calls] : turns) {
         for (const auto& call : calls) {
           if (due != nullptr) break;
+          if (call.stream != 0 && !IsOpen(call.stream)) continue;
           decision = Decide(call);
           if (decision.granted) due = &call;
         }
@@ -317,7 +338,7 @@ void NaivePool::Woken(const core::Effects& effects, size_t from) {
     Granted(*call, decision, woken.reply.grant);
     if (!call->request_id.empty()) {
       const std::string request = call->principal + "\n" + call->request_id;
-      requests_[request] = {call->Fingerprint(), 0, woken.reply.grant.seq.number()};
+      requests_[request] = {call->Fingerprint(), 0, woken.reply.grant.seq.number(), call->stream};
       leases_.at(woken.reply.grant.seq.number()).request = request;
     }
     Expect(woken.reply.waited == now_ - call->parked, "how long a call waited");
@@ -330,6 +351,7 @@ void NaivePool::NobodyServable() {
   for (const auto& [group, turns] : parked_) {
     for (const auto& [principal, calls] : turns) {
       for (const auto& call : calls) {
+        if (call.stream != 0 && !IsOpen(call.stream)) continue;
         if (!failed.insert(call.Fingerprint()).second) continue;
         const Decision d = Decide(call);
         if (d.granted && !d.probe) {

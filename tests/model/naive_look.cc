@@ -146,7 +146,7 @@ Look NaivePool::LookAt(const NaiveCredential& c, const std::string& upstream) co
   const int cap = CapOf(c), model_cap = ModelCapOf(c);
   const bool model_busy = model_cap > 0 && !upstream.empty() && InFlight(c, upstream) >= model_cap;
   const bool busy = cap > 0 && static_cast<int>(c.leases.size()) >= cap;
-  const bool resume = cap > 0 && now_ < resume_only_until_;
+  const bool resume = (cap > 0 || model_cap > 0) && now_ < resume_only_until_;
   bool lets = true;
   absl::Time returns = kPast;
   for (const NaiveScope* scope : scopes) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/edit.h"
+#include "core/pool.h"
 #include "core/view.h"
 #include "tests/model/naive_facts.h"
 
@@ -68,6 +69,24 @@ class NaivePool {
                const core::RenewReply& reply);
   void Released(const std::string& principal, const core::LeaseClaims& claims, bool released,
                 const core::Effects& effects);
+  // --- sessions ---
+  void Opened(core::SessionId session, const std::string& principal);
+  void Detached(core::SessionId session, absl::Time deadline);
+  void Resumed(core::SessionId session, const std::string& principal, bool resumed);
+  void Closed(core::SessionId session, bool closed, const core::Effects& effects);
+  void Stocked(const core::AcquireCommand& command, int count, const core::StockReply& reply,
+               const std::vector<core::StockLease>& leases, const core::Effects& effects);
+  void Adopted(const core::AdoptCommand& command, const core::AdoptReply& reply,
+               const core::Effects& effects);
+  void Renewed(const core::SessionLease& lease, absl::Duration ttl, const core::RenewReply& reply);
+  void Released(const core::SessionLease& lease, bool released, const core::Effects& effects);
+  void CompareSession(core::SessionId session,
+                      const std::vector<core::Pool::HeldLease>& leases) const;
+  // After every command: what was revoked, and that nothing else had to be.
+  void Told(const core::Effects& effects);
+  size_t LeasesOf(uint64_t session) const;
+  bool IsOpen(uint64_t session) const;
+
   void Installed(const core::RowEdit& row, const core::Effects& effects);
   void Configured(const core::Settings& settings, const core::Effects& effects);
   // A new process: what was loaded, nothing else.
@@ -105,6 +124,10 @@ class NaivePool {
   bool Admissible(const Key& key, const NaiveCredential& c) const;
   bool Dry(const Key& key) const;
   Decision Decide(const NaiveCall& call);
+  Decision DecideAny(const NaiveCall& call);
+  core::Refusal BusyReason() const {
+    return now_ < resume_only_until_ ? core::Refusal::kResumeOnly : core::Refusal::kBusy;
+  }
   bool DecidePinned(const Key& key, Decision* d) const;
   bool DecideBound(const Key& key, Decision* d);
   bool DecideProbe(const Key& key, Decision* d) const;
@@ -133,7 +156,14 @@ class NaivePool {
   bool IsLast(const NaiveCredential& c, const std::string& model) const;
   void Open(NaiveBreaker& breaker);
   NaiveBreaker* BreakerOf(const NaiveCredential& c);  // of its proxy; null: direct
+  // naive_session.cc
+  void JoinSession(NaiveLease& lease, const NaiveCredential& c, uint64_t session);
+  NaiveLease* Find(const core::SessionLease& name);
+  void EndLeasesOf(uint64_t session);
+  void LoseSessions();
+  bool MayBeHandedOut(const NaiveLease& lease) const;
   // naive_time.cc
+  void RenewLive(NaiveLease& lease, absl::Duration ttl, const core::RenewReply& reply);
   void EndLease(NaiveLease& lease);
   void Inconclusive(NaiveLease& lease);
   void ForgetEnded();
@@ -156,6 +186,9 @@ class NaivePool {
   std::map<uint64_t, NaiveLease> leases_;  // live and remembered ones
   std::deque<uint64_t> ended_;
   std::map<std::string, NaiveRequest> requests_;
+  std::map<uint64_t, NaiveSession> sessions_;
+  uint64_t newest_session_ = 0, newest_lease_ = 0, told_lease_ = 0;
+  std::set<uint64_t> held_by_sessions_, disabled_;  // uids, after the command before
   std::map<std::string, NaiveBinding> bindings_;
   uint64_t binding_version_ = 0;
   // Parked calls of each group: principals in turn, each with its calls, oldest first.

@@ -122,17 +122,30 @@ bool NaivePool::Fail(NaiveScope& scope, const core::Verdict& v, const Evidence& 
 
 void NaivePool::Reported(const core::ReportCommand& command, const core::ReportReply& reply,
                          const core::Effects& effects) {
-  const core::LeaseClaims& claims = *command.claims;
+  core::LeaseClaims claims;
   const core::Verdict& v = *command.verdict;
   core::ReportReply want;
-  NaiveCredential* c = ByUid(claims.uid.number());
   NaiveLease* lease = nullptr;
-  if (claims.epoch == epoch_) {
+  bool own = true;
+  if (command.session_lease != nullptr) {
+    lease = Find(*command.session_lease);
+    own = lease != nullptr;
+    if (own) {
+      claims.seq = core::LeaseSeq(lease->seq);
+      claims.uid = core::Uid(lease->uid);
+      claims.material_version = lease->version;
+      claims.model = lease->model;
+      claims.granted = lease->granted;
+    }
+  } else {
+    claims = *command.claims;
+    own = claims.principal == std::string(command.principal);
     auto it = leases_.find(claims.seq.number());
-    if (it != leases_.end()) lease = &it->second;
+    if (claims.epoch == epoch_ && it != leases_.end()) lease = &it->second;
   }
+  NaiveCredential* c = ByUid(claims.uid.number());
   bool refresh = false;
-  if (claims.principal != std::string(command.principal) || c == nullptr) {
+  if (!own || c == nullptr) {
     want.disposition = Disposition::kUnknown;
   } else if (lease != nullptr && !lease->live && lease->reported) {
     want = lease->answer;

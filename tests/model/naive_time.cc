@@ -1,5 +1,6 @@
 // Time, and the ends of leases.
 #include <algorithm>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "tests/model/naive_pool.h"
@@ -71,12 +72,13 @@ void NaivePool::ForgetEnded() {
 
 // Everything time alone does up to now.
 void NaivePool::Due() {
-  std::vector<std::pair<absl::Time, uint64_t>> over;
+  LoseSessions();
+  std::vector<std::tuple<absl::Time, uint32_t, uint64_t>> over;  // in the pool's order
   for (auto& [seq, lease] : leases_) {
-    if (lease.live && lease.expires <= now_) over.emplace_back(lease.expires, seq);
+    if (lease.live && lease.expires <= now_) over.emplace_back(lease.expires, lease.cell, seq);
   }
   std::sort(over.begin(), over.end());
-  for (const auto& [at, seq] : over) EndLease(leases_.at(seq));
+  for (const auto& [at, cell, seq] : over) EndLease(leases_.at(seq));
   for (auto& [id, c] : credentials_) {
     if (!c.intent.enabled && c.intent.until && *c.intent.until <= now_) {
       core::Intent intent;
@@ -123,7 +125,10 @@ void NaivePool::Renewed(const std::string& principal, const core::LeaseClaims& c
     Expect(reply.result == core::RenewResult::kNotFound, "renewed a lease that is not there");
     return;
   }
-  NaiveLease& lease = it->second;
+  RenewLive(it->second, ttl, reply);
+}
+
+void NaivePool::RenewLive(NaiveLease& lease, absl::Duration ttl, const core::RenewReply& reply) {
   if (LookAt(*ByUid(lease.uid), "").state == core::State::kDisabled) {
     Expect(reply.result == core::RenewResult::kDisabled, "renewed a lease of a disabled one");
     return;

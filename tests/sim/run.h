@@ -42,6 +42,14 @@ struct Row {
 struct Held {  // a lease id somebody has
   uint32_t event = 0;
   core::LeaseClaims claims;
+  core::SessionLease lease;  // of a session's
+  bool of_session() const { return lease.session != core::kNoSession; }
+};
+
+struct Open {  // a session somebody thinks to have
+  core::SessionId id;
+  uint64_t epoch = 0;
+  std::string principal;
 };
 
 class Simulation {
@@ -91,6 +99,7 @@ class Simulation {
       Expect(rounds < 20, "Advance always says that more is due");
     }
     model_.Drained(now_, effects_);
+    model_.Told(effects_);
     Note();
   }
   void AdvanceTo(absl::Time then, bool late) {
@@ -135,11 +144,20 @@ class Simulation {
     }
     for (const core::Woken& woken : effects_.woken) {
       Mix(absl::StrCat("woken", woken.waiter.number()));
-      NoteReply(woken.reply, waiting_[woken.waiter.number()]);
+      const auto& [principal, session] = waiting_[woken.waiter.number()];
+      NoteReply(woken.reply, principal, session);
       waiting_.erase(woken.waiter.number());
     }
+    for (const core::Revoked& revoked : effects_.revoked) {
+      See("revoked", absl::StrCat(revoked.model.empty() ? "" : "model ",
+                                  std::string(core::Name(revoked.reason))));
+      Say(absl::StrCat("  revoked ", revoked.uid.number(), " ", revoked.model, " up to ",
+                       revoked.covers.number(), " ", std::string(core::Name(revoked.reason))));
+      Mix(absl::StrCat("revoked", revoked.uid.number(), "/", revoked.covers.number()));
+      Mix(revoked.until);
+    }
   }
-  void NoteReply(const AcquireReply& reply, const std::string& principal) {
+  void NoteReply(const AcquireReply& reply, const std::string& principal, core::SessionId session) {
     if (reply.kind == AcquireReply::Kind::kRefused) {
       See("refusal", core::Name(reply.refusal.reason));
       Mix(core::Name(reply.refusal.reason));
@@ -167,8 +185,7 @@ class Simulation {
       held.claims.model = reply.grant.model;
       held.claims.granted = reply.grant.granted;
       held.claims.expires = reply.grant.expires;
-      held_.push_back(held);
-      if (held_.size() > 600) held_.erase(held_.begin(), held_.begin() + 200);
+      Hold(held, session);
     } else {
       See("grant", "parked");
       Say(absl::StrCat("  parked as ", reply.waiter.number()));
@@ -176,8 +193,28 @@ class Simulation {
     }
   }
 
+  void Hold(Held held, core::SessionId session) {
+    held.lease = {session, held.claims.cell, static_cast<uint32_t>(held.claims.seq.number())};
+    held_.push_back(held);
+    if (held_.size() > 600) held_.erase(held_.begin(), held_.begin() + 200);
+  }
+
   // --- events ---
   void Step(uint32_t event);
+
+  // --- sessions ---
+  void SessionEvent(uint32_t event);
+  const Open* AnySession(uint32_t event, const std::string& principal = "") const;
+  // Of an open one with room for more, or none.
+  core::SessionId SessionFor(uint32_t event, const std::string& principal) const;
+  void OpenSession(uint32_t event);
+  void DetachSession(uint32_t event);
+  void ResumeSession(uint32_t event);
+  void CloseSession(uint32_t event);
+  void Stock(uint32_t event);
+  void Adopt(uint32_t event);
+  // Its name as somebody might send it: forged or of another session at times.
+  core::SessionLease NameOf(uint32_t event, const Held& held) const;
 
   template <typename Use>
   void WithCommand(const Ask& ask, Use use) {
@@ -205,7 +242,8 @@ class Simulation {
   static std::string Show(const Ask& ask);
 
   void Acquire(uint32_t event);
-  AcquireReply DoAcquire(const Ask& ask, absl::Time told);
+  AcquireReply DoAcquire(const Ask& ask, absl::Time told, core::SessionId session = {},
+                         bool for_stock = false);
   void Explain(uint32_t event);
 
   // A lease that an event some way back got, or the one before it.
@@ -213,10 +251,15 @@ class Simulation {
   void Report(uint32_t event);
   void DoReport(const core::LeaseClaims claims, const core::Verdict& verdict,
                 const std::string& principal, bool early, absl::Time told,
-                absl::Time happened = absl::InfiniteFuture(), uint64_t version = 0) {
+                absl::Time happened = absl::InfiniteFuture(), uint64_t version = 0,
+                std::optional<core::SessionLease> name = std::nullopt) {
     core::ReportCommand command;
     command.principal = principal;
-    command.claims = &claims;
+    if (name) {
+      command.session_lease = &*name;
+    } else {
+      command.claims = &claims;
+    }
     command.verdict = &verdict;
     command.early = early;
     command.happened = happened;
@@ -231,6 +274,7 @@ class Simulation {
     Mix(reply.next_recover);
     Note();
     model_.Reported(command, reply, effects_);
+    model_.Told(effects_);
   }
   void Release(uint32_t event);
   void Renew(uint32_t event);
@@ -283,7 +327,8 @@ class Simulation {
   std::map<std::string, Row> store_;
   std::map<std::pair<std::string, std::string>, core::BackoffRecord> backoffs_;
   std::map<std::string, std::pair<uint64_t, core::RowEdit>> pending_;
-  std::map<uint64_t, std::string> waiting_;
+  std::map<uint64_t, std::pair<std::string, core::SessionId>> waiting_;
+  std::vector<Open> sessions_;
   std::vector<Held> held_;
 };
 

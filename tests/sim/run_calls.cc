@@ -6,6 +6,7 @@ namespace credbroker::sim {
 void Simulation::Step(uint32_t event) {
   InstallDue(event);
   AdvanceTo(now_ + world_.Step(event), world_.Chance(event, "late", 15));
+  if (world_.sessions() && world_.Chance(event, "session event", 20)) return SessionEvent(event);
   const uint64_t kind = world_.Pick(event, "kind of event", 1000);
   if (kind < 400) return Acquire(event);
   if (kind < 740) return Report(event);
@@ -36,19 +37,32 @@ void Simulation::Acquire(uint32_t event) {
   // Some calls are sent again.
   const bool again = event > 8 && world_.Chance(event, "again", 12);
   const Ask ask = world_.Call(again ? event - 1 - world_.Pick(event, "again#", 4) : event);
-  Say("acquire " + Show(ask));
-  DoAcquire(ask, Told(event));
+  core::SessionId session;
+  if (world_.Chance(event, "in session", 60)) session = SessionFor(event, ask.principal);
+  if (world_.Chance(event, "in dead session", 2) && !sessions_.empty()) {
+    const Open* any = AnySession(event, ask.principal);
+    if (any != nullptr && any->epoch == epoch_) session = any->id;
+  }
+  const bool for_stock = session != core::kNoSession && world_.Chance(event, "for stock", 10);
+  Say(absl::StrCat("acquire ", Show(ask), for_stock ? " for stock" : "",
+                   session == core::kNoSession ? "" : absl::StrCat(" in ", session.number())));
+  DoAcquire(ask, Told(event), session, for_stock);
 }
 
-AcquireReply Simulation::DoAcquire(const Ask& ask, absl::Time told) {
+AcquireReply Simulation::DoAcquire(const Ask& ask, absl::Time told, core::SessionId session,
+                                   bool for_stock) {
   AcquireReply reply;
-  WithCommand(ask, [&](const core::AcquireCommand& command) {
+  WithCommand(ask, [&](core::AcquireCommand command) {
+    command.session = session;
+    command.for_stock = for_stock;
     effects_.clear();
     reply = pool_->Acquire(command, told, effects_);
-    if (reply.kind == AcquireReply::Kind::kParked) waiting_[reply.waiter.number()] = ask.principal;
+    if (reply.kind == AcquireReply::Kind::kParked)
+      waiting_[reply.waiter.number()] = {ask.principal, session};
     Note();
-    NoteReply(reply, ask.principal);
+    NoteReply(reply, ask.principal, session);
     model_.Acquired(command, reply, effects_);
+    model_.Told(effects_);
   });
   return reply;
 }
@@ -92,8 +106,13 @@ void Simulation::Report(uint32_t event) {
   }
   const uint64_t version =
       world_.Chance(event, "names its secret", 20) ? 1 + world_.Pick(event, "secret", 4) : 0;
+  std::optional<core::SessionLease> name;
+  if (held->of_session()) {
+    if (held->claims.epoch != epoch_) return;  // its stream is gone
+    name = NameOf(event, *held);
+  }
   DoReport(held->claims, verdict, foreign ? "px" : held->claims.principal,
-           world_.Chance(event, "early", 12), Told(event), happened, version);
+           world_.Chance(event, "early", 12), Told(event), happened, version, name);
 }
 
 void Simulation::Release(uint32_t event) {
@@ -102,10 +121,20 @@ void Simulation::Release(uint32_t event) {
   const core::LeaseClaims claims = held->claims;
   const std::string who = world_.Chance(event, "foreign", 10) ? "px" : claims.principal;
   effects_.clear();
+  if (held->of_session()) {
+    if (claims.epoch != epoch_) return;
+    const core::SessionLease name = NameOf(event, *held);
+    const bool ended = pool_->Release(name, Told(event), effects_);
+    Say(absl::StrCat("release lease ", claims.seq.number(), " of a session: ", ended));
+    Note();
+    model_.Released(name, ended, effects_);
+    return model_.Told(effects_);
+  }
   const bool released = pool_->Release(who, claims, Told(event), effects_);
   Say(absl::StrCat("release lease ", claims.seq.number(), " epoch ", claims.epoch, ": ", released));
   Note();
   model_.Released(who, claims, released, effects_);
+  model_.Told(effects_);
 }
 
 void Simulation::Renew(uint32_t event) {
@@ -115,6 +144,14 @@ void Simulation::Renew(uint32_t event) {
   const std::string who = world_.Chance(event, "foreign", 10) ? "px" : claims.principal;
   const absl::Duration ttl = absl::Seconds(static_cast<int64_t>(world_.Pick(event, "ttl", 5000)));
   effects_.clear();
+  if (held->of_session()) {
+    if (claims.epoch != epoch_) return;
+    const core::SessionLease name = NameOf(event, *held);
+    const core::RenewReply kept = pool_->Renew(name, ttl, Told(event), effects_);
+    Say(absl::StrCat("renew lease ", claims.seq.number(), " of a session"));
+    Mix(kept.expires);
+    return model_.Renewed(name, ttl, kept);
+  }
   const core::RenewReply reply = pool_->Renew(who, claims, ttl, Told(event), effects_);
   Say(absl::StrCat("renew lease ", claims.seq.number()));
   Mix(reply.expires);
@@ -131,6 +168,7 @@ void Simulation::Cancel(uint32_t event) {
   pool_->CancelWait(core::WaiterId(waiter), Told(event), effects_);
   Note();
   model_.Cancelled(waiter, effects_);
+  model_.Told(effects_);
 }
 
 }  // namespace credbroker::sim

@@ -106,6 +106,7 @@ void Simulation::Install(const core::RowEdit& row) {
   // What an edit does to health is committed with it.
   if (auto it = store_.find(row.id); it != store_.end()) it->second.health = it->second.behind;
   model_.Installed(row, effects_);
+  model_.Told(effects_);
 }
 
 void Simulation::Configure(uint32_t event) {
@@ -115,6 +116,7 @@ void Simulation::Configure(uint32_t event) {
   pool_->Configure(settings_, Told(event), effects_);
   Note();
   model_.Configured(settings_, effects_);
+  model_.Told(effects_);
 }
 
 std::string Simulation::Text(const core::HealthRecord& h) {
@@ -187,11 +189,25 @@ void Simulation::CheckAll(bool everything) {
   Expect(stats.credentials == rows, "credentials nobody made");
   model_.CompareCounts(stats);
   pool_->CheckInvariants(now_);
+  for (const Open& session : sessions_) {
+    if (session.epoch != epoch_) continue;
+    std::vector<core::Pool::HeldLease> leases;
+    pool_->VisitSession(session.id, [&](const auto& lease) { leases.push_back(lease); });
+    model_.CompareSession(session.id, leases);
+  }
 }
 
 void Simulation::Settle() {
   Say("settle");
   event_ = 2'000'000'000;
+  for (const Open& session : sessions_) {
+    if (session.epoch != epoch_) continue;
+    // Half of them are not heard of any more.
+    if (session.id.number() % 2 == 0) {
+      pool_->DetachSession(session.id, now_ + absl::Seconds(30), now_);
+      model_.Detached(session.id, now_ + absl::Seconds(30));
+    }
+  }
   InstallDue(event_);
   AdvanceTo(now_ + absl::Minutes(136), false);  // the longest lease, the longest block
   for (const auto& [id, row] : store_) {
@@ -208,6 +224,7 @@ void Simulation::Settle() {
   const auto held_back = model_.NotAvailable();
   Expect(!held_back, "after everything: " + held_back.value_or(""));
   CheckAll(true);
+  Expect(pool_->Stats(now_).sessions_detached == 0, "a session outlived its deadline");
   Expect(pool_->Stats(now_).leases == 0 && pool_->Stats(now_).parked == 0, "leases or calls left");
   int looked = 0;
   for (const auto& [id, row] : store_) {

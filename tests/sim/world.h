@@ -29,6 +29,7 @@ class World {
   }
 
   bool large() const { return large_; }
+  bool sessions() const { return sessions_; }
   int size() const { return size_; }
   core::Settings SettingsAt(uint64_t event) const;  // 0: at the start
   std::string IdAt(uint64_t number) const;
@@ -47,7 +48,7 @@ class World {
  private:
   std::string Group(uint64_t event) const;
   uint64_t seed_;
-  bool large_ = false, rules_ = false, labels_ = false, egress_ = false, tight_ = false;
+  bool large_ = false, rules_ = false, labels_ = false, egress_ = false, tight_ = false, sessions_ = false;
   int size_ = 3, groups_ = 1, providers_ = 1;
 };
 
