@@ -31,7 +31,7 @@ class MethodSet {
   // `arm(context, bytes, writer, queue, tag)` asks the generated service for the next call.
   template <typename Request, typename Reply, typename Arm>
   void Unary(const char* method, Arm arm, typename UnaryMethod<Request, Reply>::Handler handler,
-             int count = 8) {
+             int count = 2) {
     auto pool = std::make_unique<UnaryMethod<Request, Reply>>(Site(method), std::move(arm),
                                                               std::move(handler));
     pool->Arm(count);

@@ -139,7 +139,7 @@ void UnaryCall::Reset() {
 }
 
 void UnaryPool::Arm(int count) {
-  keep_ = static_cast<size_t>(count);
+  keep_ = 4 * static_cast<size_t>(count);
   for (int i = 0; i < count; ++i) ArmOne();
 }
 

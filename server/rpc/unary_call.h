@@ -1,7 +1,7 @@
 // UnaryMethod: serves one unary method on one completion queue with a pool of calls.
 //
 //   UnaryMethod<AcquireRequest, Grant> acquire(site, arm, handler);
-//   acquire.Arm(128);
+//   acquire.Arm(64);
 //
 // The handler reads top to bottom: it gets a Responder with the parsed request, and answers at once
 // or later, from any thread. The call re-arms before the handler runs, is admitted by the guard,
@@ -98,7 +98,7 @@ class UnaryPool {
   UnaryPool(const UnaryPool&) = delete;
   UnaryPool& operator=(const UnaryPool&) = delete;
 
-  // Waits for `count` calls at once. Once, before the loop runs.
+  // Waits for `count` calls at once, however many are being answered. Once, before the loop runs.
   void Arm(int count);
   const MethodSite& site() const { return site_; }
 
@@ -126,11 +126,21 @@ class CallOf : public UnaryCall {
   Reply& reply() { return reply_; }
 
  protected:
-  grpc::Status ParseRequest(grpc::ByteBuffer& bytes) override { return Parse(bytes, request_); }
-  grpc::ByteBuffer SerializeReply() override { return Serialize(reply_); }
+  grpc::Status ParseRequest(grpc::ByteBuffer& bytes) override {
+    request_bytes_ = bytes.Length();
+    return Parse(bytes, request_);
+  }
+  grpc::ByteBuffer SerializeReply() override {
+    grpc::ByteBuffer bytes = Serialize(reply_);
+    reply_bytes_ = bytes.Length();
+    return bytes;
+  }
   void ClearMessages() override {
-    // What one huge request made us allocate is not kept for all later ones.
-    if (request_.SpaceUsedLong() + reply_.SpaceUsedLong() > kKeepBytes) {
+    // What one huge request made us allocate is not kept for all later ones. Two bytes of a request
+    // can stand for a whole message, and counting those takes a microsecond: few bytes need none.
+    const bool small = request_bytes_ <= kSmallRequest && reply_bytes_ <= kKeepBytes;
+    request_bytes_ = reply_bytes_ = 0;
+    if (!small && request_.SpaceUsedLong() + reply_.SpaceUsedLong() > kKeepBytes) {
       request_ = Request();
       reply_ = Reply();
     } else {
@@ -141,8 +151,10 @@ class CallOf : public UnaryCall {
 
  private:
   static constexpr size_t kKeepBytes = 16 * 1024;
+  static constexpr size_t kSmallRequest = 512;
   Request request_;
   Reply reply_;
+  size_t request_bytes_ = 0, reply_bytes_ = 0;  // on the wire
 };
 
 // The right, and the duty, to answer one call: exactly one Finish. One pointer, so that a callback

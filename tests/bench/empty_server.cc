@@ -62,7 +62,7 @@ class EmptyService final : public rpc::RpcService {
     }
 
    private:
-    static constexpr int kCalls = 256;
+    static constexpr int kCalls = 64;
     const EmptyService& owner_;
     RawBroker raw_;
     std::vector<std::unique_ptr<rpc::MethodSet>> sets_;
