@@ -49,6 +49,8 @@ struct ConnectionEvent {
 
 // What may not be handed out any more; it already is not when this is called.
 struct RevocationEvent {
+  // Empty: `cancel` names leases of several credentials, which the broker refused when the session
+  // resumed, or which have a cap and lost their session (reason LEASE_ENDED).
   std::string credential_id;
   std::string credential_uid;
   // Only this upstream model; empty: every one.

@@ -39,6 +39,8 @@ struct Header {
 
 // The state of one lease inside the library.
 struct LeaseRecord;
+// Something said about a lease.
+struct LeaseNote;
 // One version of a credential's material. Immutable.
 struct Material;
 class SessionShared;
@@ -126,6 +128,9 @@ class Lease {
 
  private:
   friend class SessionShared;
+
+  void Say(LeaseNote&& note);
+  void End(LeaseNote&& note);
 
   std::shared_ptr<SessionShared> shared_;
   LeaseRecord* record_ = nullptr;

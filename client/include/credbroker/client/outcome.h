@@ -36,13 +36,24 @@ struct Outcome {
   // When it happened, wall clock; not set: when it was reported.
   std::optional<absl::Time> event_time;
 
-  static Outcome Status(int http_status) { return Outcome{.http_status = http_status}; }
+  static Outcome Status(int status) {
+    Outcome facts;
+    facts.http_status = status;
+    return facts;
+  }
   // No HTTP status was received.
   static Outcome NetworkError(v1::NetworkErrorKind kind) {
-    return Outcome{.outcome = v1::OUTCOME_NETWORK_ERROR, .network_error = kind};
+    Outcome facts;
+    facts.outcome = v1::OUTCOME_NETWORK_ERROR;
+    facts.network_error = kind;
+    return facts;
   }
   // The client went away.
-  static Outcome Cancelled() { return Outcome{.outcome = v1::OUTCOME_CANCELLED}; }
+  static Outcome Cancelled() {
+    Outcome facts;
+    facts.outcome = v1::OUTCOME_CANCELLED;
+    return facts;
+  }
 };
 
 // Response headers that are never sent to the broker, in any case: set-cookie, set-cookie2, cookie,

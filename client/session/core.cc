@@ -1,0 +1,329 @@
+#include "client/session/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "credbroker/client/error.h"
+
+namespace credbroker::client {
+namespace {
+
+// SessionRequest allows 1,024 items.
+constexpr size_t kMaxItems = 1000;
+// This many ends go at once, also when report_delay is not over.
+constexpr size_t kBatch = 32;
+// How often leases in use are looked at for renewal, and credentials for what nobody needs.
+constexpr absl::Duration kRenewLook = absl::Milliseconds(250);
+constexpr absl::Duration kPruneEvery = absl::Seconds(60);
+// The broker's hard maximum of a lease's life.
+constexpr absl::Duration kMaxLife = absl::Hours(1);
+
+}  // namespace
+
+SessionCore::SessionCore(std::shared_ptr<SessionShared> shared, Stream& stream)
+    : shared_(std::move(shared)),
+      stream_(stream),
+      connection_(*shared_->parts().random),
+      book_(static_cast<size_t>(shared_->options().max_leases)),
+      ends_(book_, shared_->options().max_report_bytes),
+      stock_(shared_->shards(), *shared_->parts().random) {}
+
+bool SessionCore::Step() {
+  now_ns_ = shared_->Now();
+  for (SessionShared::Command& command : shared_->TakeCommands()) command(*this);
+  TakeNotes();
+  const bool active = !notes_.empty();
+  notes_.clear();
+
+  if (connection_.BecameLost(now_ns_)) OnLost();
+  if (const absl::Status why = connection_.MustCut(now_ns_); !why.ok()) Cut(why);
+  if (!open_ && !closing_ && now_ns_ >= connection_.reopen_at_ns()) Open();
+  for (const uint64_t id : calls_.Due(now_ns_)) {
+    AcquireCall call = calls_.Cancel(id);
+    if (connection_.up()) {
+      Answer(call, LocalError(LocalReason::kDeadline, "the broker did not answer in time"));
+    } else {
+      Answer(call,
+             LocalError(LocalReason::kNotConnected, absl::StrCat("no connection to the broker: ",
+                                                                 connection_.cause().message())));
+    }
+  }
+  stock_.Step(now_ns_);
+  if (stock_.ReturnsDue(now_ns_)) ReturnStock();
+  if (now_ns_ >= renew_look_at_ns_) RenewLeases();
+  if (now_ns_ >= prune_at_ns_) {
+    book_.Prune();
+    prune_at_ns_ = After(now_ns_, kPruneEvery);
+  }
+  if (closing_) DoClose();
+  Write();
+  SayAnswers();
+  Publish();
+  return active;
+}
+
+absl::Duration SessionCore::NextWait() const {
+  int64_t due = std::min({connection_.NextDue(), calls_.NextDue(), stock_.NextDue(), close_by_ns_});
+  if (book_.size() > 0) due = std::min(due, renew_look_at_ns_);
+  if (ends_due_) due = std::min(due, After(wrote_at_ns_, shared_->options().report_delay));
+  if (due == kNever) return absl::Minutes(1);
+  // What is due may have to wait for the stream, whose event ends the wait.
+  const absl::Duration least =
+      writing_ || !cut_.ok() ? absl::Milliseconds(1) : absl::ZeroDuration();
+  return std::max(absl::Nanoseconds(due - now_ns_), least);
+}
+
+// --- Callers ---
+
+void SessionCore::Declare(TargetId id, Target target) {
+  if (!closing_) stock_.Declare(id, std::move(target), now_ns_);
+}
+
+void SessionCore::Retire(TargetId id) {
+  if (stock_.Find(id) == nullptr) return;
+  stock_.Retire(id);
+  serve_last_.Forget(id);
+  // At once: the id may be another target's with the next command.
+  removed_.clear();
+  shared_->shards().RemoveIf([] {}, [id](const LeaseRecord& record) { return record.target == id; },
+                             &removed_);
+  stats_.stock_returned += removed_.size();
+  for (LeaseRecord* record : removed_) Return(record);
+  shared_->GiveTargetId(id);
+}
+
+void SessionCore::Acquire(AcquireCall call) {
+  if (closing_) {
+    Answer(call, LocalError(LocalReason::kClosed, "the session was closed"));
+    return;
+  }
+  if (call.target != 0) {
+    const Target* target = stock_.Find(call.target);
+    if (target == nullptr) {
+      Answer(call, LocalError(LocalReason::kInvalidArgument, "target: not declared"));
+      return;
+    }
+    // The whole question, so that the id may be given to another target meanwhile.
+    call.request.set_group(target->group);
+    call.request.mutable_providers()->Assign(target->providers.begin(), target->providers.end());
+    call.request.set_model(target->model);
+    call.request.set_kind(target->kind);
+    call.request.mutable_labels()->insert(target->labels.begin(), target->labels.end());
+    if (!call.request.has_ttl()) ToWire(target->ttl, call.request.mutable_ttl());
+  }
+  if (connection_.state() == ConnectionState::kLost && !Greeting()) {
+    Answer(call, AcquireLost(call));
+    return;
+  }
+  if (book_.size() + calls_.size() >= static_cast<size_t>(shared_->options().max_leases)) {
+    Answer(call, LocalError(LocalReason::kTooManyLeases,
+                            "max_leases leases are live or wait for their end to be processed"));
+    return;
+  }
+  calls_.Add(std::move(call));
+}
+
+void SessionCore::Cancel(uint64_t id) {
+  AcquireCall call = calls_.Cancel(id);
+  if (call.done) Answer(call, LocalError(LocalReason::kCancelled, "cancelled"));
+}
+
+void SessionCore::Answer(AcquireCall& call, absl::StatusOr<Lease> result) {
+  if (!result.ok()) ++stats_.refused;
+  call.done(std::move(result));
+}
+
+absl::StatusOr<Lease> SessionCore::AcquireLost(const AcquireCall& call) {
+  const Target* target = call.target == 0 ? nullptr : stock_.Find(call.target);
+  if (target == nullptr || target->when_lost != WhenLost::kServeLast) {
+    const int64_t reopen = connection_.reopen_at_ns();
+    return LocalError(
+        LocalReason::kSessionLost,
+        absl::StrCat("the session is lost: ", connection_.cause().message()),
+        absl::Nanoseconds(reopen == kNever ? 0 : std::max<int64_t>(reopen - now_ns_, 0)));
+  }
+  if (book_.full()) {
+    return LocalError(LocalReason::kTooManyLeases,
+                      "max_leases leases are live or wait for their end to be processed");
+  }
+  auto known = serve_last_.Serve(call.target, *target, call.request, now_ns_);
+  if (!known.ok()) return known.status();
+  LeaseRecord* record = book_.New();
+  record->credential = known->credential;
+  record->model = known->model;
+  record->target = call.target;
+  record->served_last = true;
+  record->standing = Standing::kAwaiting;
+  record->order = known->order;
+  const absl::Time granted = connection_.broker_time().ToBroker(now_ns_);
+  SetLife(record, granted, granted + target->ttl,
+          target->auto_renew ? target->ttl : absl::ZeroDuration());
+  record->place.store(Place::kInUse, std::memory_order_relaxed);
+  ++stats_.served_last;
+  return shared_->MakeLease(record, record->credential->material);
+}
+
+void SessionCore::Flush(std::function<void()> done) {
+  TakeNotes();
+  notes_.clear();
+  if (finished_) {
+    done();
+    return;
+  }
+  flushes_.emplace_back(ends_.counts().queued, std::move(done));
+}
+
+void SessionCore::TakeNotes() {
+  shared_->shards().Drain(&notes_);
+  for (LeaseNote& note : notes_) {
+    LeaseRecord* record = note.record;
+    if (record == nullptr || record->local_id != note.local_id ||
+        record->place.load(std::memory_order_relaxed) != Place::kInUse) {
+      continue;
+    }
+    if (note.kind == LeaseNote::Kind::kRenew) {
+      renewals_.push_back({record, note.local_id, note.ttl});
+      continue;
+    }
+    if (note.kind != LeaseNote::Kind::kEarly && record->served_last) {
+      serve_last_.Ended(record->target);
+    }
+    if (note.kind == LeaseNote::Kind::kReported) {
+      v1::ReportItem& item = note.detail->item;
+      if (connection_.state() == ConnectionState::kLost && ServeLast::SpeaksAgainst(item)) {
+        record->credential->failed_while_lost = true;
+      }
+      // It may be sent much later.
+      if (!connection_.up() && !item.has_event_time()) {
+        ToWire(connection_.broker_time().ToBroker(now_ns_), item.mutable_event_time());
+      }
+    }
+    if (note.kind == LeaseNote::Kind::kReturned) ++stats_.stock_returned;
+    ends_.Add(std::move(note));
+  }
+}
+
+// --- Timers ---
+
+void SessionCore::ReturnStock() {
+  removed_.clear();
+  stock_.BeginReturns(now_ns_);
+  shared_->shards().RemoveIf(
+      [] {}, [&](const LeaseRecord& record) { return stock_.ShouldReturn(record, now_ns_); },
+      &removed_);
+  stock_.EndReturns(now_ns_);
+  stats_.stock_returned += removed_.size();
+  for (LeaseRecord* record : removed_) Return(record);
+}
+
+void SessionCore::RenewLeases() {
+  renew_look_at_ns_ = After(now_ns_, kRenewLook);
+  if (closing_) return;
+  book_.ForEach([&](LeaseRecord& record) {
+    if (record.ttl <= absl::ZeroDuration() || record.renewing ||
+        record.place.load(std::memory_order_relaxed) != Place::kInUse ||
+        record.revoke_reason.load(std::memory_order_relaxed) != 0) {
+      return;
+    }
+    const int64_t half = absl::ToInt64Nanoseconds(record.ttl / 2);
+    if (now_ns_ < record.expire_boot_ns - half) return;
+    if (record.standing == Standing::kKnown && connection_.up()) {
+      record.renewing = true;
+      renewals_.push_back({&record, record.local_id, record.ttl});
+    } else if (record.served_last && record.standing == Standing::kAwaiting) {
+      // Nobody to ask: it is presented with this life when the broker is back.
+      const absl::Time most = record.grant_time + kMaxLife;
+      const absl::Time expires =
+          std::min(connection_.broker_time().ToBroker(now_ns_) + record.ttl, most);
+      record.expire_boot_ns = connection_.broker_time().ToBoot(expires);
+      record.expire_unix_ns.store(absl::ToUnixNanos(expires), std::memory_order_relaxed);
+    }
+  });
+}
+
+void SessionCore::SayAnswers() {
+  for (auto& [done, answer] : ends_.TakeAnswers()) done(answer);
+  if (flushes_.empty()) return;
+  std::vector<std::function<void()>> due;
+  std::erase_if(flushes_, [&](auto& flush) {
+    if (ends_.counts().done() < flush.first) return false;
+    due.push_back(std::move(flush.second));
+    return true;
+  });
+  for (auto& done : due) done();
+}
+
+void SessionCore::Publish() {
+  const EndQueue::Counts& counts = ends_.counts();
+  stats_.ends_processed = counts.processed;
+  stats_.ends_dropped = counts.dropped;
+  stats_.reports_trimmed = counts.trimmed;
+  stats_.early_dropped = counts.early_dropped;
+  stats_.live_leases = book_.size();
+  shared_->SetValidUntil(connection_.valid_until_ns());
+  shared_->Publish(stats_);
+}
+
+// --- What is sent ---
+
+size_t SessionCore::FillRenewals(size_t budget) {
+  size_t count = 0;
+  while (count < budget && !renewals_.empty()) {
+    const Renewal renewal = renewals_.back();
+    renewals_.pop_back();
+    if (renewal.record->local_id != renewal.local_id ||
+        renewal.record->place.load(std::memory_order_relaxed) != Place::kInUse ||
+        renewal.record->standing != Standing::kKnown) {
+      continue;
+    }
+    v1::SessionRenew* wire = message_.add_renewals();
+    wire->set_lease(renewal.record->number);
+    ToWire(renewal.ttl, wire->mutable_ttl());
+    ++count;
+  }
+  return count;
+}
+
+bool SessionCore::FillMessage() {
+  message_.Clear();
+  message_.set_number(number_ + 1);
+  if (to_acknowledge_ > acknowledged_) message_.set_acknowledged_revocation(to_acknowledge_);
+  size_t count = stock_.Fill(&message_, kMaxItems, now_ns_);
+  count += calls_.Fill(&message_, kMaxItems - count, now_ns_);
+  while (count < kMaxItems && !returned_numbers_.empty()) {
+    message_.add_released_leases(returned_numbers_.back());
+    returned_numbers_.pop_back();
+    ++count;
+  }
+  if (connection_.PingDue(now_ns_)) {
+    message_.set_ping(connection_.Ping(now_ns_));
+    if (settle_ping_ == 0) settle_ping_ = message_.ping();
+    ++count;
+  }
+  count += FillRenewals(kMaxItems - count);
+  // Ends wait for the numbers of the leases that were presented, and a little for each other.
+  ends_due_ = ends_.has_pending() && book_.presented() == 0;
+  if (ends_due_ && (count > 0 || closing_ || ends_.pending() >= kBatch ||
+                    now_ns_ >= After(wrote_at_ns_, shared_->options().report_delay))) {
+    count += ends_.Fill(&message_, kMaxItems - count);
+    ends_due_ = false;
+  }
+  return count > 0 || to_acknowledge_ > acknowledged_;
+}
+
+void SessionCore::Write() {
+  if (!open_ || !cut_.ok() || writing_ || half_closed_) return;
+  if (hello_ == Hello::kSending) {
+    FillHello();
+  } else if (!connection_.up() || !FillMessage()) {
+    return;
+  }
+  ++number_;
+  acknowledged_ = std::max(acknowledged_, message_.acknowledged_revocation());
+  writing_ = true;
+  wrote_at_ns_ = now_ns_;
+  stream_.Write(message_);
+}
+
+}  // namespace credbroker::client

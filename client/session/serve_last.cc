@@ -1,0 +1,90 @@
+#include "client/session/serve_last.h"
+
+#include <algorithm>
+
+#include "credbroker/client/error.h"
+
+namespace credbroker::client {
+
+void ServeLast::Granted(const LeaseRecord& record) {
+  if (record.credential->material->capped || record.target == 0) return;
+  Entry& entry = entries_[record.target];
+  for (Known& known : entry.known) {
+    if (known.credential == record.credential && *known.model == *record.model) {
+      known.order = std::max(known.order, record.order);
+      return;
+    }
+  }
+  Known known{record.credential, record.model, record.order};
+  if (entry.known.size() < kRemembered) {
+    entry.known.push_back(std::move(known));
+  } else {
+    entry.known[entry.oldest] = std::move(known);
+    entry.oldest = (entry.oldest + 1) % kRemembered;
+  }
+}
+
+absl::StatusOr<ServeLast::Known> ServeLast::Serve(TargetId id, const Target& target,
+                                                  const v1::AcquireRequest& request, int64_t now) {
+  Entry& entry = entries_[id];
+  if (entry.in_use >= target.max_serve_last) {
+    return LocalError(LocalReason::kServeLastBusy,
+                      "the broker is away and max_serve_last leases are in use");
+  }
+  for (size_t i = 0; i < entry.known.size(); ++i) {
+    const Known& known = entry.known[(entry.next + i) % entry.known.size()];
+    const Material& material = *known.credential->material;
+    if (material.capped || known.credential->failed_while_lost ||
+        known.credential->Revokes(*known.model, known.order)) {
+      continue;
+    }
+    if (material.expire_boot_ns != 0 && material.expire_boot_ns <= now) continue;
+    if (!request.credential_id().empty() && request.credential_id() != material.credential_id) {
+      continue;
+    }
+    const auto& excluded = request.excluded_credential_ids();
+    if (std::find(excluded.begin(), excluded.end(), material.credential_id) != excluded.end()) {
+      continue;
+    }
+    entry.next = (entry.next + i + 1) % entry.known.size();
+    ++entry.in_use;
+    return known;
+  }
+  return LocalError(LocalReason::kNothingToServe,
+                    "the broker is away and no usable material is known");
+}
+
+void ServeLast::Ended(TargetId id) {
+  const auto found = entries_.find(id);
+  if (found != entries_.end() && found->second.in_use > 0) --found->second.in_use;
+}
+
+void ServeLast::ForgetOrders() {
+  for (auto& [id, entry] : entries_) {
+    // What was revoked stays out, until the broker grants it again.
+    std::erase_if(entry.known, [](const Known& known) {
+      return known.credential->Revokes(*known.model, known.order);
+    });
+    entry.oldest = entry.next = 0;
+    for (Known& known : entry.known) known.order = 0;
+  }
+}
+
+bool ServeLast::SpeaksAgainst(const v1::ReportItem& item) {
+  switch (item.outcome()) {
+    case v1::OUTCOME_UNSPECIFIED:
+      break;
+    case v1::OUTCOME_RATE_LIMITED:
+    case v1::OUTCOME_QUOTA_EXHAUSTED:
+    case v1::OUTCOME_UNAUTHENTICATED:
+    case v1::OUTCOME_FORBIDDEN:
+    case v1::OUTCOME_CHALLENGE:
+      return true;
+    default:
+      return false;
+  }
+  const int status = item.http_status();
+  return status == 401 || status == 402 || status == 403 || status == 429;
+}
+
+}  // namespace credbroker::client

@@ -1,0 +1,62 @@
+// The last known material of each target, for when the broker is away.
+//
+// Thread-safety: the session's thread only.
+#ifndef CREDBROKER_CLIENT_SESSION_SERVE_LAST_H_
+#define CREDBROKER_CLIENT_SESSION_SERVE_LAST_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "client/session/record.h"
+#include "credbroker/client/target.h"
+#include "credbroker/v1/lease.pb.h"
+
+namespace credbroker::client {
+
+class ServeLast {
+ public:
+  // Of one target: the newest so many (credential, model) are remembered.
+  static constexpr size_t kRemembered = 32;
+
+  struct Known {
+    std::shared_ptr<Credential> credential;
+    std::shared_ptr<const std::string> model;
+    uint64_t order = 0;
+  };
+
+  ServeLast() = default;
+  ServeLast(const ServeLast&) = delete;
+  ServeLast& operator=(const ServeLast&) = delete;
+
+  // The broker granted this lease for the target. Capped credentials are never remembered.
+  void Granted(const LeaseRecord& record);
+  // By turns; `request` may pin or exclude. Counts as in use until Ended.
+  absl::StatusOr<Known> Serve(TargetId id, const Target& target, const v1::AcquireRequest& request,
+                              int64_t now);
+  // A lease that was served ended.
+  void Ended(TargetId id);
+  void Forget(TargetId id) { entries_.erase(id); }
+  // The session is a new one: orders of before mean nothing. To be called before
+  // LeaseBook::ForgetOrders.
+  void ForgetOrders();
+
+  // Whether an outcome says that the credential should not be served again by itself.
+  static bool SpeaksAgainst(const v1::ReportItem& item);
+
+ private:
+  struct Entry {
+    std::vector<Known> known;
+    size_t oldest = 0;
+    size_t next = 0;
+    int in_use = 0;
+  };
+  absl::flat_hash_map<TargetId, Entry> entries_;
+};
+
+}  // namespace credbroker::client
+
+#endif  // CREDBROKER_CLIENT_SESSION_SERVE_LAST_H_
