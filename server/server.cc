@@ -26,6 +26,8 @@ namespace {
 
 // sysexits.h EX_SOFTWARE: the supervisor starts us anew.
 constexpr int kExitDead = 70;
+// What clients get of drain_timeout to leave their sessions by themselves.
+constexpr absl::Duration kSessionDrain = absl::Seconds(2);
 // Behind drain_delay and drain_timeout.
 constexpr absl::Duration kStopMargin = absl::Seconds(3);
 
@@ -90,6 +92,16 @@ absl::StatusOr<rpc::GrpcServer::Endpoint> ToEndpoint(const config::v1::Listener&
       .mode = *mode,
       .uids = {socket.admitted_uids().begin(), socket.admitted_uids().end()}};
   return endpoint;
+}
+
+session::Terms ToTerms(const config::v1::Sessions& sessions) {
+  return {.ttl = config::ToDuration(sessions.ttl()),
+          .grace = config::ToDuration(sessions.grace()),
+          .ping_interval = config::ToDuration(sessions.ping_interval()),
+          .cancel_within = config::ToDuration(sessions.cancel_within()),
+          .max_sessions = sessions.max_sessions(),
+          .max_sessions_per_principal = sessions.max_sessions_per_principal(),
+          .max_leases = sessions.max_leases()};
 }
 
 obs::LogLevel ToLogLevel(config::v1::LogLevel level) {
@@ -169,6 +181,8 @@ absl::Status Server::StartEngine() {
     options.health_delay = config::ToDuration(config_->config.store().write_behind());
   }
   options.server_version = CREDBROKER_VERSION;
+  options.session_hold = config::ToDuration(config_->config.sessions().ttl()) +
+                         config::ToDuration(config_->config.sessions().grace());
   options.commit_delay = [this](absl::Duration delay) {
     metrics_.store_commit_duration().Observe(delay);
   };
@@ -250,6 +264,8 @@ absl::Status Server::StartGrpc() {
   }
   if (limits.max_watchers() > 0)
     options.guard.max_streams = static_cast<int>(limits.max_watchers());
+  // One that resumes overlaps with the stream before; the registry counts sessions.
+  options.guard.max_sessions = 2 * static_cast<int>(config.sessions().max_sessions_per_principal());
   std::vector<rpc::RpcService*> data = {broker_.get(), health_service_.get()};
   const std::vector<rpc::RpcService*> all = {broker_.get(), admin_.get(), health_service_.get()};
   if (config.listeners().admin().empty()) data = all;
@@ -265,7 +281,10 @@ absl::Status Server::StartGrpc() {
   absl::Status added = add(config.listeners().data(), data);
   added.Update(add(config.listeners().admin(), all));
   if (!added.ok()) return added;
-  if (!sealed()) gate_.Set(rpc::ServingGate::State::kServing);
+  if (!sealed()) {
+    broker_->sessions().Start();
+    gate_.Set(rpc::ServingGate::State::kServing);
+  }
   auto grpc = rpc::GrpcServer::Start(std::move(options), metrics_.grpc());
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
@@ -305,6 +324,7 @@ void Server::Publish(const config::Loaded& config) {
   }
   for (const core::GroupSettings& group : config.settings.groups) groups.push_back(group.name);
   broker_->SetBaseUrls(std::move(urls));
+  broker_->sessions().registry().SetTerms(ToTerms(config.config.sessions()));
   metrics_.SetKnownNames(groups, providers);
   metrics_.ConfigLoaded(true, absl::Now());
   engine::MutexLock lock(mutex_);
@@ -348,8 +368,13 @@ void Server::Stop() {
   health_.StartDraining();
   // Balancers see "not ready" before calls are refused.
   if (grpc_ != nullptr) absl::SleepFor(config::ToDuration(runtime.drain_delay()));
-  gate_.Set(rpc::ServingGate::State::kStopping);
   const absl::Time deadline = clock_.Now() + config::ToDuration(runtime.drain_timeout());
+  // While their reports still count.
+  if (broker_ != nullptr) {
+    broker_->sessions().Drain(
+        std::min(kSessionDrain, config::ToDuration(runtime.drain_timeout()) / 2));
+  }
+  gate_.Set(rpc::ServingGate::State::kStopping);
   if (sources_ != nullptr) sources_->Stop();
   // Parked calls are answered and queued changes become durable; then no call has to be waited for.
   if (engine_ != nullptr) engine_->Stop(config::ToDuration(runtime.drain_timeout()));

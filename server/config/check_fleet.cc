@@ -38,6 +38,7 @@ class FleetCheck {
     Groups();
     Labels();
     Limits();
+    Sessions();
     Sources();
   }
 
@@ -101,6 +102,30 @@ class FleetCheck {
     }
     if (ToDuration(limits.default_ttl()) > ToDuration(limits.max_ttl())) {
       problems_.Add("limits.default_ttl", "is longer than max_ttl; lower it or raise max_ttl");
+    }
+  }
+
+  void Sessions() {
+    const v1::Sessions& sessions = config_.sessions();
+    if (sessions.max_sessions_per_principal() > sessions.max_sessions()) {
+      problems_.Add(
+          "sessions.max_sessions_per_principal",
+          absl::StrCat(sessions.max_sessions_per_principal(), " is more than max_sessions, ",
+                       sessions.max_sessions(), "; lower it or raise max_sessions"));
+    }
+    const absl::Duration ping = ToDuration(sessions.ping_interval());
+    if (3 * ping > ToDuration(sessions.ttl())) {
+      problems_.Add("sessions.ping_interval",
+                    "is longer than a third of ttl; lower it or raise ttl");
+    }
+    // A client learns of its loss at the latest one ping after ttl and then needs cancel_within:
+    // its slots must not be given to others before.
+    const absl::Duration needed = ping + ToDuration(sessions.cancel_within());
+    if (ToDuration(sessions.grace()) <= needed) {
+      problems_.Add(
+          "sessions.grace",
+          absl::StrCat("must be longer than ping_interval + cancel_within, ",
+                       absl::FormatDuration(needed), "; raise it, or lower one of those"));
     }
   }
 

@@ -62,8 +62,8 @@ absl::StatusOr<std::shared_ptr<const Loaded>> LoadText(absl::string_view name,
                                                        absl::string_view text);
 
 // Whether a server that runs with `old` may go over to `now` without a restart. Policy, groups,
-// providers, labels, limits, sources and log.level may change; FAILED_PRECONDITION naming every
-// other field that differs, one line each: the reload is then refused as a whole.
+// providers, labels, limits, sources, sessions and log.level may change; FAILED_PRECONDITION naming
+// every other field that differs, one line each: the reload is then refused as a whole.
 absl::Status CheckReloadable(const Loaded& old, const Loaded& now);
 
 // The effective configuration as YAML that LoadText takes back, in the order of the schema. There

@@ -104,6 +104,19 @@ void SetDefaults(v1::Config& config) {
       ToDuration(limits.default_ttl()) == absl::ZeroDuration()) {
     *limits.mutable_default_ttl() = limits.max_ttl();
   }
+  v1::Sessions& sessions = *config.mutable_sessions();
+  if (sessions.max_sessions() != 0 && sessions.max_sessions() < 1'024 &&
+      sessions.max_sessions_per_principal() == 0) {
+    sessions.set_max_sessions_per_principal(sessions.max_sessions());
+  }
+  if (sessions.has_ttl() && !sessions.has_ping_interval() &&
+      ToDuration(sessions.ttl()) < absl::Seconds(15)) {
+    const absl::Duration third = ToDuration(sessions.ttl()) / 3;
+    google::protobuf::Duration& interval = *sessions.mutable_ping_interval();
+    interval.set_seconds(absl::ToInt64Seconds(third));
+    interval.set_nanos(
+        static_cast<int32_t>(absl::ToInt64Nanoseconds(third - absl::Seconds(interval.seconds()))));
+  }
 }
 
 // Fields of groups that the pool does not know yet.

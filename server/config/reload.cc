@@ -19,7 +19,7 @@ using google::protobuf::Message;
 // What a reload applies; a field that is not here, also one added later, needs a restart.
 bool IsReloadable(const std::string& path) {
   for (const char* const field :
-       {"groups", "providers", "policy", "labels", "limits", "sources", "log.level"}) {
+       {"groups", "providers", "policy", "labels", "limits", "sources", "sessions", "log.level"}) {
     if (path == field) return true;
   }
   return false;

@@ -76,6 +76,8 @@ bool Engine::Release(absl::string_view principal, absl::string_view lease_id) {
   return ended;
 }
 
+EngineSessions& Engine::sessions() { return state_->sessions_; }
+
 std::optional<core::LeaseClaims> Engine::InspectLease(absl::string_view lease_id) const {
   return state_->Decode(lease_id);
 }

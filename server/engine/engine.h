@@ -47,6 +47,9 @@ struct EngineOptions {
   absl::Duration health_delay = absl::Milliseconds(100);
   size_t max_queued_commands = 4096;  // durable commands; more: RESOURCE_EXHAUSTED
   std::string server_version;         // written to the meta row
+  // After a start with the live-sessions marker set, capped credentials are for so long had by
+  // resuming sessions only: ttl + grace of sessions.
+  absl::Duration session_hold = absl::Seconds(30);
   // Refresh hook: these incarnations want their tokens exchanged now.
   std::function<void(core::Uid)> refresh_wanted;
   // Delay of each commit, from the first command of its group to durable.
@@ -100,6 +103,7 @@ struct EngineStats {
 };
 
 class EngineState;
+class EngineSessions;
 
 class Engine {
  public:
@@ -142,6 +146,8 @@ class Engine {
   core::RenewReply Renew(absl::string_view principal, absl::string_view lease_id,
                          absl::Duration ttl);
   bool Release(absl::string_view principal, absl::string_view lease_id);
+  // The calls of sessions, see engine_sessions.h.
+  EngineSessions& sessions();
   // What a lease id proves; nothing if it is not ours. Touches no state.
   std::optional<core::LeaseClaims> InspectLease(absl::string_view lease_id) const;
 
@@ -183,7 +189,7 @@ class Engine {
   void UndoBatch(UndoRequest request, Done<BatchResult> done);
   // One transaction for all rows that Prepare accepts, with the digests.
   void ApplyImport(ImportRequest request, Done<ImportResult> done);
-  // The live-sessions marker (unused until sessions come).
+  // The live-sessions marker: leases of sessions may outlive this process.
   void SetSessionsLive(bool live, Done<bool> done);
 
  private:

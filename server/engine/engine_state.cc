@@ -46,6 +46,7 @@ absl::Status EngineState::Start(std::shared_ptr<const store::Keyring> keyring) {
         std::make_unique<store::RecordSealer>(keyring, store_.id(), (fence->epoch << 40) + 1);
     if (absl::Status loaded = LoadAll(*fence, *sealer); !loaded.ok()) return loaded;
     codec_ = std::make_unique<LeaseCodec>(keyring->DeriveKey("lease-mac"));
+    tickets_ = std::make_unique<LeaseCodec>(keyring->DeriveKey("session-ticket"));
     sealer_ = std::move(sealer);
     context_ = WorkContext{.pool = this,
                            .store = &store_,
@@ -93,8 +94,10 @@ absl::Status EngineState::LoadAll(store::Fence fence, const store::RecordSealer&
                                  .epoch = fence.epoch,
                                  .seed = options_.seed,
                                  .first_uid = loaded->first_free_uid};
-  auto pool = std::make_unique<core::Pool>(std::move(pool_options));
   const absl::Time now = clock_.Now();
+  sessions_were_live_ = loaded->marker.live;
+  if (sessions_were_live_) pool_options.resume_only_until = now + options_.session_hold;
+  auto pool = std::make_unique<core::Pool>(std::move(pool_options));
   for (core::StoredCredential& credential : loaded->credentials) {
     const std::string id = credential.document->id;
     if (absl::Status status = pool->Load(std::move(credential), now); !status.ok()) {
@@ -183,12 +186,19 @@ void EngineState::Absorb(core::Effects& effects, absl::Time now, Dispatch& out) 
       if (found == waiters_.end()) continue;
       out.woken.push_back({.done = std::move(found->second.done),
                            .answer = {.reply = std::move(woken.reply), .lease_id = ""},
-                           .principal = std::move(found->second.principal)});
+                           .principal = std::move(found->second.principal),
+                           .session = found->second.session});
       waiters_.erase(found);
     }
     out.refresh = std::move(effects.refresh_wanted);
     const bool was_clean = dirty_.empty();
-    for (const core::Change& change : effects.changes) dirty_.Add(change, now);
+    out.revoked = std::move(effects.revoked);
+    for (const core::Change& change : effects.changes) {
+      dirty_.Add(change, now);
+      if (change.kind == core::RecordKind::kDocument || change.kind == core::RecordKind::kSecret) {
+        out.changed.push_back(change.uid);
+      }
+    }
     out.health = was_clean && !dirty_.empty();
     if (!effects.changes.empty()) {
       out.tell_ticker = outbox_.empty();
@@ -206,8 +216,12 @@ void EngineState::Deliver(Dispatch dispatch) {
   if (dispatch.empty()) return;
   if (dispatch.tell_ticker) ticker_.NotifyAll();
   if (dispatch.health) committer_->HealthDirty();
+  if (SessionListener* listener = listener_.load(std::memory_order_acquire)) {
+    if (!dispatch.revoked.empty()) listener->OnRevoked(dispatch.revoked);
+    if (!dispatch.changed.empty()) listener->OnChanged(dispatch.changed);
+  }
   for (Dispatch::Ready& ready : dispatch.woken) {
-    if (ready.answer.reply.kind == core::AcquireReply::Kind::kGranted) {
+    if (ready.answer.reply.kind == core::AcquireReply::Kind::kGranted && !ready.session) {
       ready.answer.lease_id = LeaseIdOf(ready.answer.reply.grant, ready.principal);
     }
     std::move(ready.done)(std::move(ready.answer));

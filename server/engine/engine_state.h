@@ -18,6 +18,7 @@
 #include "core/pool.h"
 #include "server/engine/committer.h"
 #include "server/engine/engine.h"
+#include "server/engine/engine_sessions.h"
 #include "server/engine/lease_token.h"
 #include "server/engine/mutex.h"
 #include "server/engine/selection.h"
@@ -46,12 +47,18 @@ class EngineState final : public PoolAccess, public DirtySource {
       AcquireDone done;
       AcquireAnswer answer;
       std::string principal;
+      bool session = false;
     };
     std::vector<Ready> woken;
     std::vector<core::Uid> refresh;
+    std::vector<core::Revoked> revoked;
+    std::vector<core::Uid> changed;  // their document or secret was replaced
     bool health = false;
     bool tell_ticker = false;
-    bool empty() const { return woken.empty() && refresh.empty() && !health && !tell_ticker; }
+    bool empty() const {
+      return woken.empty() && refresh.empty() && revoked.empty() && changed.empty() && !health &&
+             !tell_ticker;
+    }
   };
 
   // PoolAccess:
@@ -68,6 +75,12 @@ class EngineState final : public PoolAccess, public DirtySource {
   AcquireAnswer Acquire(const core::AcquireCommand& command, AcquireDone done);
   core::ReportReply ReportOne(absl::string_view principal, const ReportItem& item);
   std::optional<core::LeaseClaims> Decode(absl::string_view lease_id);
+  // For sessions (engine_sessions.cc). A waiter is made known under the lock that parked it.
+  void ParkForSession(core::WaiterId waiter, absl::string_view principal,
+                      absl::AnyInvocable<void(core::AcquireReply)> done);
+  // The verdict on a plain 2xx where it is the same for all; null: look at each.
+  std::shared_ptr<const core::Verdict> PlainSuccess(
+      const std::shared_ptr<const core::PolicyTable>& policy);
   void Submit(std::unique_ptr<Work> work);
   void RunInline(Work& work);  // a dry run that reads nothing from the store
   std::shared_ptr<const core::PolicyTable> policy() const;
@@ -79,9 +92,13 @@ class EngineState final : public PoolAccess, public DirtySource {
   WatchHub hub_;
   SelectionBook selections_;
   std::atomic<uint64_t> refused_ids_{0};
+  std::atomic<SessionListener*> listener_{nullptr};
+  EngineSessions sessions_{*this};
 
   // Made by Start, constant while serving.
   std::unique_ptr<LeaseCodec> codec_;
+  std::unique_ptr<LeaseCodec> tickets_;
+  bool sessions_were_live_ = false;
   std::unique_ptr<store::RecordSealer> sealer_;
   WorkContext context_;
 
@@ -89,6 +106,7 @@ class EngineState final : public PoolAccess, public DirtySource {
   struct Waiter {
     AcquireDone done;
     std::string principal;
+    bool session = false;  // its leases have no id
   };
 
   absl::Status LoadAll(store::Fence fence, const store::RecordSealer& sealer);
@@ -117,6 +135,10 @@ class EngineState final : public PoolAccess, public DirtySource {
   std::shared_ptr<const core::Settings> settings_ ABSL_GUARDED_BY(config_);
   std::shared_ptr<const core::PolicyTable> policy_ ABSL_GUARDED_BY(config_);
   absl::Status state_ ABSL_GUARDED_BY(config_);
+  // What plain_success_ was found for.
+  std::shared_ptr<const core::PolicyTable> success_of_ ABSL_GUARDED_BY(config_);
+  std::shared_ptr<const core::Settings> success_settings_ ABSL_GUARDED_BY(config_);
+  std::shared_ptr<const core::Verdict> plain_success_ ABSL_GUARDED_BY(config_);
 
   Ledger ledger_;          // committer's thread, once it runs
   uint64_t next_uid_ = 1;  // same

@@ -13,8 +13,8 @@ namespace credbroker::rpc {
 namespace {
 
 using Stub = v1::BrokerService;
-using RawBroker = Stub::WithRawMethod_Acquire<Stub::WithRawMethod_Renew<
-    Stub::WithRawMethod_Release<Stub::WithRawMethod_Report<Stub::Service>>>>;
+using RawBroker = Stub::WithRawMethod_Acquire<Stub::WithRawMethod_Renew<Stub::WithRawMethod_Release<
+    Stub::WithRawMethod_Report<Stub::WithRawMethod_Session<Stub::Service>>>>>;
 
 // Enough that a burst finds calls waiting; a method that is called less needs fewer. Not more than
 // that: the packaged gRPC is built with a check that looks for each event's tag among all that
@@ -58,6 +58,12 @@ class BrokerService::Bound final : public BoundService {
         },
         [this](const CallInfo& info, auto responder) { owner_.Report(info, responder); },
         kHotCalls);
+    set->BidiStreaming(
+        "Session",
+        [this](auto* c, auto* s, auto* q, void* t) { raw_.RequestSession(c, s, q, q, t); },
+        [this](const CallInfo& info, std::shared_ptr<BidiStream> stream) {
+          owner_.sessions_.Serve(info, std::move(stream));
+        });
     sets_.push_back(std::move(set));
   }
 
@@ -70,6 +76,7 @@ class BrokerService::Bound final : public BoundService {
 std::unique_ptr<BoundService> BrokerService::Bind() { return std::make_unique<Bound>(*this); }
 
 void BrokerService::SetBaseUrls(std::shared_ptr<const BaseUrls> urls) {
+  sessions_.registry().SetBaseUrls(urls);
   engine::MutexLock lock(mutex_);
   base_urls_ = std::move(urls);
 }

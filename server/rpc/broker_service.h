@@ -1,4 +1,5 @@
-// The data plane: Acquire, Renew, Release, Report on the pool, without a thread hop.
+// The data plane: Acquire, Renew, Release, Report on the pool, without a thread hop; Session is
+// served by session_stream.h.
 //
 // Thread-safety: handlers run on every loop thread at once; SetBaseUrls from any thread.
 #ifndef CREDBROKER_SERVER_RPC_BROKER_SERVICE_H_
@@ -13,6 +14,7 @@
 #include "server/obs/metrics.h"
 #include "server/rpc/method_set.h"
 #include "server/rpc/serving_gate.h"
+#include "server/rpc/session_stream.h"
 
 namespace credbroker::rpc {
 
@@ -20,7 +22,7 @@ class BrokerService final : public RpcService {
  public:
   // All outlive this.
   BrokerService(engine::Engine& engine, obs::Metrics& metrics, const ServingGate& gate)
-      : engine_(engine), metrics_(metrics), gate_(gate) {}
+      : engine_(engine), metrics_(metrics), gate_(gate), sessions_(engine, gate) {}
 
   std::unique_ptr<BoundService> Bind() override;
 
@@ -29,6 +31,9 @@ class BrokerService final : public RpcService {
   // Provider -> its upstream address, for credentials that have none of their own.
   using BaseUrls = absl::flat_hash_map<std::string, std::string>;
   void SetBaseUrls(std::shared_ptr<const BaseUrls> urls);
+  SessionService& sessions() { return sessions_; }
+  // What is left of the sessions is ended; a server that stops drains them before.
+  void StartDraining() override { sessions_.Drain(absl::ZeroDuration()); }
 
  private:
   class Bound;
@@ -44,6 +49,7 @@ class BrokerService final : public RpcService {
   engine::Engine& engine_;
   obs::Metrics& metrics_;
   const ServingGate& gate_;
+  SessionService sessions_;
   std::atomic<uint64_t> epoch_{0};
   engine::Mutex mutex_;
   std::shared_ptr<const BaseUrls> base_urls_ ABSL_GUARDED_BY(mutex_);

@@ -20,6 +20,7 @@ constexpr MethodRule kRules[] = {
     {kBroker, "Renew", GrpcType::kUnary, Access::kLease},
     {kBroker, "Release", GrpcType::kUnary, Access::kLease},
     {kBroker, "Report", GrpcType::kUnary, Access::kLease},
+    {kBroker, "Session", GrpcType::kBidiStream, Access::kLease},
     {kAdmin, "Disable", GrpcType::kUnary, Access::kOperate},
     {kAdmin, "Enable", GrpcType::kUnary, Access::kOperate},
     {kAdmin, "BatchUpdate", GrpcType::kUnary, Access::kOperate},
@@ -48,6 +49,8 @@ const char* NameOf(CallClass kind) {
       return "streams of one principal";
     case CallClass::kHealth:
       return "health checks in flight";
+    case CallClass::kSession:
+      return "session streams of one principal";
   }
   return "";
 }
@@ -70,6 +73,7 @@ const MethodRule& RuleOf(absl::string_view service, absl::string_view method) {
 
 CallClass ClassOf(const MethodRule& rule) {
   if (rule.access == Access::kHealth) return CallClass::kHealth;
+  if (rule.type == GrpcType::kBidiStream) return CallClass::kSession;
   return rule.type == GrpcType::kUnary ? CallClass::kUnary : CallClass::kStream;
 }
 
@@ -100,9 +104,10 @@ void Guard::Ticket::Leave() {
 grpc::Status Guard::Enter(const MethodRule& rule, const grpc::ServerContext& context,
                           Ticket* ticket) {
   const CallClass kind = ClassOf(rule);
-  const int limit = kind == CallClass::kUnary    ? options_.max_unary
-                    : kind == CallClass::kStream ? options_.max_streams
-                                                 : options_.max_health;
+  const int limit = kind == CallClass::kUnary     ? options_.max_unary
+                    : kind == CallClass::kStream  ? options_.max_streams
+                    : kind == CallClass::kSession ? options_.max_sessions
+                                                  : options_.max_health;
   std::atomic<int>& count = counts_[static_cast<size_t>(kind)];
   if (count.fetch_add(1, std::memory_order_relaxed) >= limit) {
     count.fetch_sub(1, std::memory_order_relaxed);

@@ -39,9 +39,9 @@ absl::Span<const MethodRule> MethodRules();
 const MethodRule& RuleOf(absl::string_view service, absl::string_view method);
 
 // Calls are counted by what they hold: a unary call for as long as it is answered (or parked), a
-// stream for as long as somebody listens. Health checks are counted apart, so that a flood of other
-// calls cannot make the server look dead.
-enum class CallClass { kUnary, kStream, kHealth };
+// stream for as long as somebody listens. Sessions are counted apart, since one is a whole proxy,
+// and health checks, so that a flood of other calls cannot make the server look dead.
+enum class CallClass { kUnary, kStream, kHealth, kSession };
 CallClass ClassOf(const MethodRule& rule);
 
 class Guard {
@@ -52,6 +52,7 @@ class Guard {
     int max_unary = 4096;      // in flight, of this principal
     int max_streams = 64;
     int max_health = 256;
+    int max_sessions = 2048;  // streams: one that resumes may overlap with the one before
     int max_per_peer = 1024;  // of one connection, all classes
   };
 
@@ -89,7 +90,7 @@ class Guard {
   void LeavePeer(const std::string& peer);
 
   const Options options_;
-  std::array<std::atomic<int>, 3> counts_{};
+  std::array<std::atomic<int>, 4> counts_{};
   engine::Mutex mutex_;
   absl::flat_hash_map<std::string, int> peers_ ABSL_GUARDED_BY(mutex_);
 };

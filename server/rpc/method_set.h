@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/obs/grpc_metrics.h"
+#include "server/rpc/bidi_stream.h"
 #include "server/rpc/client_stream.h"
 #include "server/rpc/server_stream.h"
 #include "server/rpc/unary_call.h"
@@ -53,6 +54,13 @@ class MethodSet {
     entry->Arm(kStreams);
     client_streams_.push_back(std::move(entry));
   }
+  template <typename Arm>
+  void BidiStreaming(const char* method, Arm arm, BidiStreamMethod::Handler handler) {
+    auto entry =
+        std::make_unique<BidiStreamMethod>(Site(method), std::move(arm), std::move(handler));
+    entry->Arm(kStreams);
+    bidi_streams_.push_back(std::move(entry));
+  }
 
  private:
   static constexpr int kStreams = 4;
@@ -71,6 +79,7 @@ class MethodSet {
   std::vector<std::unique_ptr<UnaryPool>> unary_;
   std::vector<std::unique_ptr<ServerStreamMethod>> server_streams_;
   std::vector<std::unique_ptr<ClientStreamMethod>> client_streams_;
+  std::vector<std::unique_ptr<BidiStreamMethod>> bidi_streams_;
 };
 
 // A service bound to one server.

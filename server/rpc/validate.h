@@ -59,6 +59,8 @@ grpc::Status Validate(const v1::AcquireRequest& request);
 grpc::Status Validate(const v1::RenewRequest& request);
 grpc::Status Validate(const v1::ReleaseRequest& request);
 grpc::Status Validate(const v1::ReportRequest& request);
+// The outcome in reports[index] of a SessionRequest, whose lease is named beside it.
+void CheckReport(const v1::ReportItem& item, int index, Checker& check);
 
 grpc::Status Validate(const v1::DisableRequest& request, absl::Time now);
 grpc::Status Validate(const v1::EnableRequest& request);

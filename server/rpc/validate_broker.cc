@@ -1,6 +1,7 @@
 // The data plane's rules: hot, so nothing is built for a request without fault.
 #include <algorithm>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "server/rpc/validate.h"
 
@@ -39,13 +40,9 @@ void CheckHeaders(const google::protobuf::RepeatedPtrField<v1::Header>& headers,
   }
 }
 
-void CheckItem(const v1::ReportItem& item, int index, Checker& check) {
-  const auto field = [&](absl::string_view name) {
-    return absl::StrCat("items[", index, "].", name);
-  };
-  if (item.lease_id().empty()) check.Require(false, field("lease_id"));
-  if (item.lease_id().size() > kMaxLeaseId)
-    check.Text(item.lease_id(), kMaxLeaseId, field("lease_id"));
+// `field` makes the path of one of its fields.
+void CheckOutcome(const v1::ReportItem& item,
+                  absl::FunctionRef<std::string(absl::string_view)> field, Checker& check) {
   if (!v1::Outcome_IsValid(item.outcome())) check.Add(field("outcome"), "is not a known value");
   if (item.http_status() != 0 && (item.http_status() < 100 || item.http_status() > 599)) {
     check.Add(field("http_status"),
@@ -66,6 +63,16 @@ void CheckItem(const v1::ReportItem& item, int index, Checker& check) {
     check.Range(item.material_version(), 0, INT64_MAX, field("material_version"));
   if (item.has_event_time()) check.Time(item.event_time(), field("event_time"));
   if (!item.headers().empty()) CheckHeaders(item.headers(), field("headers"), check);
+}
+
+void CheckItem(const v1::ReportItem& item, int index, Checker& check) {
+  const auto field = [&](absl::string_view name) {
+    return absl::StrCat("items[", index, "].", name);
+  };
+  if (item.lease_id().empty()) check.Require(false, field("lease_id"));
+  if (item.lease_id().size() > kMaxLeaseId)
+    check.Text(item.lease_id(), kMaxLeaseId, field("lease_id"));
+  CheckOutcome(item, field, check);
 }
 
 }  // namespace
@@ -104,6 +111,13 @@ grpc::Status Validate(const v1::AcquireRequest& request) {
     check.Span(request.max_wait(), absl::ZeroDuration(), absl::Seconds(60), "max_wait");
   }
   return check.status();
+}
+
+void CheckReport(const v1::ReportItem& item, int index, Checker& check) {
+  CheckOutcome(
+      item,
+      [index](absl::string_view name) { return absl::StrCat("reports[", index, "].item.", name); },
+      check);
 }
 
 grpc::Status Validate(const v1::RenewRequest& request) {

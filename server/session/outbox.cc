@@ -1,0 +1,99 @@
+#include "server/session/outbox.h"
+
+namespace credbroker::session {
+
+std::unique_ptr<v1::SessionResponse> Outbox::Fresh() {
+  if (spare_.empty()) return std::make_unique<v1::SessionResponse>();
+  std::unique_ptr<v1::SessionResponse> message = std::move(spare_.back());
+  spare_.pop_back();
+  return message;
+}
+
+v1::SessionResponse& Outbox::Tail(size_t bytes) {
+  if (ready_.empty() || (ready_.back().bytes > 0 && ready_.back().bytes + bytes > kMessageBytes)) {
+    ready_.push_back({.message = Fresh()});
+  }
+  ready_.back().bytes += bytes;
+  bytes_ += bytes;
+  return *ready_.back().message;
+}
+
+bool Outbox::Revoke(v1::SessionRevocation revocation) {
+  revocation.set_number(++revocation_number_);
+  if (revocation.lease() == 0) {
+    const auto [place, first] = by_subject_.try_emplace(
+        std::make_pair(revocation.credential(), revocation.model()), revocations_.size());
+    if (!first) {
+      // The later one covers more leases. It takes a place of its own, at the end, so that numbers
+      // still count up; the earlier one's is left empty.
+      revocations_[place->second].Clear();
+      place->second = revocations_.size();
+      ++void_;
+    }
+  }
+  revocations_.push_back(std::move(revocation));
+  if (void_ > kMaxRevocations / 2) Compact();
+  return revocations_.size() - void_ <= kMaxRevocations;
+}
+
+void Outbox::Compact() {
+  size_t kept = 0;
+  for (v1::SessionRevocation& revocation : revocations_) {
+    if (revocation.number() == 0) continue;
+    if (revocation.lease() == 0) {
+      by_subject_[std::make_pair(revocation.credential(), revocation.model())] = kept;
+    }
+    revocations_[kept++].Swap(&revocation);
+  }
+  revocations_.resize(kept);
+  void_ = 0;
+}
+
+std::unique_ptr<v1::SessionResponse> Outbox::Take() {
+  if (empty()) return nullptr;
+  std::unique_ptr<v1::SessionResponse> message;
+  if (revocations_.size() > kRevocationsPerMessage) {
+    // All of them go ahead of the next grant, so this message has nothing else.
+    message = Fresh();
+    const auto end = revocations_.begin() + static_cast<ptrdiff_t>(kRevocationsPerMessage);
+    for (auto it = revocations_.begin(); it != end; ++it) {
+      if (it->number() == 0) continue;
+      by_subject_.erase(std::make_pair(it->credential(), it->model()));
+      *message->add_revocations() = std::move(*it);
+    }
+    revocations_.erase(revocations_.begin(), end);
+    Compact();
+    return message;
+  }
+  if (ready_.empty()) {
+    message = Fresh();
+  } else {
+    message = std::move(ready_.front().message);
+    bytes_ -= ready_.front().bytes;
+    ready_.pop_front();
+  }
+  // Ahead of whatever grant waits: a client applies them first.
+  for (v1::SessionRevocation& revocation : revocations_) {
+    if (revocation.number() != 0) *message->add_revocations() = std::move(revocation);
+  }
+  revocations_.clear();
+  by_subject_.clear();
+  void_ = 0;
+  return message;
+}
+
+void Outbox::GiveBack(std::unique_ptr<v1::SessionResponse> message) {
+  if (spare_.size() >= kSpares || message->SpaceUsedLong() > kKeepBytes) return;
+  message->Clear();
+  spare_.push_back(std::move(message));
+}
+
+void Outbox::Clear() {
+  ready_.clear();
+  bytes_ = 0;
+  revocations_.clear();
+  by_subject_.clear();
+  void_ = 0;
+}
+
+}  // namespace credbroker::session

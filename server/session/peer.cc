@@ -1,0 +1,277 @@
+#include "server/session/peer.h"
+
+#include <algorithm>
+
+#include "server/rpc/convert.h"
+#include "server/rpc/status.h"
+#include "server/session/fill.h"
+
+namespace credbroker::session {
+namespace {
+
+// Above this, what the client asks is not read until it has read its answers.
+constexpr size_t kHoldReadsBytes = 512 * 1024;
+// Credentials sent anew with one message; the rest follow with the next.
+constexpr size_t kChangedAtOnce = 256;
+constexpr size_t kMaxSuffixes = 64;
+
+}  // namespace
+
+SessionPeer::SessionPeer(SessionHost& host, absl::string_view principal, Wire& wire)
+    : host_(host),
+      principal_(principal),
+      last_heard_ns_(absl::ToUnixNanos(host.Now())),
+      targets_(principal_),
+      wire_(&wire) {}
+
+// --- the stream ---
+
+void SessionPeer::OnMessage(v1::SessionRequest& message) {
+  last_heard_ns_.store(absl::ToUnixNanos(host_.Now()), std::memory_order_relaxed);
+  if (const grpc::Status status = CheckFrame(message, phase_, number_ + 1); !status.ok()) {
+    return OnBadMessage(status);
+  }
+  ++number_;
+  if (phase_ == Phase::kOpen) {
+    Apply(message);
+  } else {
+    Hello(message);
+  }
+}
+
+void SessionPeer::OnBadMessage(const grpc::Status& status) {
+  host_.counters().bad_frames.Increment();
+  Fail(status);
+}
+
+void SessionPeer::Fail(const grpc::Status& status) { End(status); }
+
+void SessionPeer::OnWritten() {
+  bool read_on = false;
+  {
+    engine::MutexLock lock(mutex_);
+    in_flight_ = false;
+    in_flight_since_ = absl::InfiniteFuture();
+    Flush();
+    if (reads_held_ && outbox_.bytes() <= kHoldReadsBytes && !ended_) {
+      reads_held_ = false;
+      read_on = true;
+    }
+  }
+  if (read_on) ReadOn();
+}
+
+void SessionPeer::OnEnd() { End(grpc::Status::OK); }
+
+void SessionPeer::OnOver() {
+  std::vector<core::WaiterId> parked;
+  {
+    engine::MutexLock lock(mutex_);
+    ended_ = true;
+    wire_ = nullptr;
+    outbox_.Clear();
+    for (const auto& [call, waiter] : calls_) {
+      if (waiter.number() != 0) parked.push_back(waiter);
+    }
+    calls_.clear();
+  }
+  for (const core::WaiterId waiter : parked) host_.engine().CancelWait(waiter);
+  host_.Left(*this);
+}
+
+void SessionPeer::End(const grpc::Status& status) {
+  engine::MutexLock lock(mutex_);
+  if (wire_ == nullptr || ended_) return;
+  ended_ = true;
+  wire_->End(status);
+}
+
+void SessionPeer::Cut() {
+  engine::MutexLock lock(mutex_);
+  if (wire_ != nullptr) wire_->Cut();
+}
+
+bool SessionPeer::ended() const {
+  engine::MutexLock lock(mutex_);
+  return ended_;
+}
+
+std::string SessionPeer::id() const {
+  engine::MutexLock lock(mutex_);
+  return id_;
+}
+
+absl::Time SessionPeer::in_flight_since() const {
+  engine::MutexLock lock(mutex_);
+  return in_flight_since_;
+}
+
+void SessionPeer::ReadOn() {
+  // The stream is there: it calls us, or waits for this.
+  Wire* wire = nullptr;
+  {
+    engine::MutexLock lock(mutex_);
+    if (ended_ || wire_ == nullptr) return;
+    if (outbox_.bytes() > kHoldReadsBytes) {
+      reads_held_ = true;
+      return;
+    }
+    wire = wire_;
+    wire->ReadOn();
+  }
+}
+
+void SessionPeer::Flush() {
+  if (wire_ == nullptr || in_flight_ || ended_) return;
+  if (!changed_.empty()) SendChanged();
+  std::unique_ptr<v1::SessionResponse> message = outbox_.Take();
+  if (message == nullptr) return;
+  in_flight_ = true;
+  in_flight_since_ = host_.Now();
+  if (!wire_->Send(*message)) in_flight_ = false;  // over; OnOver follows
+  outbox_.GiveBack(std::move(message));
+}
+
+// --- what the client knows ---
+
+void SessionPeer::Meet(core::Uid uid, Views& views) {
+  if (known_.Find(uid) != nullptr) return;
+  known_.Add(uid);
+  views.push_back({.uid = uid});
+}
+
+void SessionPeer::Introduce(Views& views) {
+  if (views.empty()) return;
+  host_.engine().Look(absl::MakeSpan(views));
+  for (const engine::IssuedView& view : views) {
+    if (!view.issued.has_value() || view.issued->material == nullptr) continue;
+    SendCredential(*known_.Find(view.uid), *view.issued);
+  }
+}
+
+void SessionPeer::SendCredential(KnownCredentials::Entry& entry, const core::Issued& issued) {
+  if (entry.version > issued.material->version) return;  // a newer one went out meanwhile
+  entry.version = issued.material->version;
+  FillCredential(issued, entry.index, host_.engine().Ticket(issued, principal_),
+                 issued.document->base_url.empty() ? host_.BaseUrlOf(issued.document->provider)
+                                                   : std::string(),
+                 outbox_.Tail(SizeOf(issued)).add_credentials());
+  host_.counters().materials.Increment();
+}
+
+uint32_t SessionPeer::IndexOf(core::Uid uid) {
+  const KnownCredentials::Entry* entry = known_.Find(uid);
+  // Without material it was deleted before it could be introduced.
+  return entry == nullptr || entry->version == 0 ? 0 : entry->index;
+}
+
+void SessionPeer::OnChanged(core::Uid uid) {
+  engine::MutexLock lock(mutex_);
+  KnownCredentials::Entry* entry = known_.Find(uid);
+  if (entry == nullptr || wire_ == nullptr) return;
+  if (!entry->changed) {
+    entry->changed = true;
+    changed_.push_back(uid);
+  }
+  Flush();
+}
+
+void SessionPeer::SendChanged() {
+  const size_t count = std::min(changed_.size(), kChangedAtOnce);
+  Views views(count);
+  for (size_t i = 0; i < count; ++i) {
+    views[i].uid = changed_[changed_.size() - 1 - i];
+    known_.Find(views[i].uid)->changed = false;
+  }
+  changed_.resize(changed_.size() - count);
+  Introduce(views);
+}
+
+// --- revocations ---
+
+void SessionPeer::RememberSuffix(const std::string& suffix) {
+  if (suffix.empty() || any_suffix_ ||
+      std::find(suffixes_.begin(), suffixes_.end(), suffix) != suffixes_.end()) {
+    return;
+  }
+  suffixes_.push_back(suffix);
+  any_suffix_ = suffixes_.size() > kMaxSuffixes;
+}
+
+void SessionPeer::OnRevoked(const core::Revoked& revoked) {
+  engine::MutexLock lock(mutex_);
+  KnownCredentials::Entry* entry = known_.Find(revoked.uid);
+  if (entry == nullptr || wire_ == nullptr || ended_) return;
+  Revoke(revoked, entry->index);
+  // It has a cap now, or serves other calls: what else the client knows of it is out of date.
+  if (revoked.reason == core::RevokeReason::kChanged && !entry->changed) {
+    entry->changed = true;
+    changed_.push_back(revoked.uid);
+  }
+  Flush();
+}
+
+void SessionPeer::Revoke(const core::Revoked& revoked, uint32_t index) {
+  host_.counters().revocations.Increment();
+  v1::SessionRevocation revocation = ToRevocation(revoked, index);
+  bool room = true;
+  if (revoked.model.empty() || suffixes_.empty()) {
+    room = outbox_.Revoke(std::move(revocation));
+  } else if (any_suffix_) {
+    revocation.clear_model();
+    room = outbox_.Revoke(std::move(revocation));
+  } else {
+    // The client knows the model under the names it was sent.
+    for (const std::string& suffix : suffixes_) {
+      v1::SessionRevocation one = revocation;
+      one.mutable_model()->append(suffix);
+      room = outbox_.Revoke(std::move(one)) && room;
+    }
+    room = outbox_.Revoke(std::move(revocation)) && room;
+  }
+  if (room || ended_) return;
+  host_.counters().cut.Increment();
+  ended_ = true;
+  wire_->End(rpc::Error(v1::ERROR_REASON_LIMIT_REACHED, "this session does not read",
+                        {{"limit", "revocations a session may be behind"}}));
+}
+
+void SessionPeer::Acknowledge(uint64_t number) {
+  std::vector<Awaited> settled;  // let go of without the lock
+  engine::MutexLock lock(mutex_);
+  if (number <= acknowledged_) return;
+  acknowledged_ = std::min(number, outbox_.newest_revocation());
+  host_.counters().acknowledged.Increment();
+  const auto still = std::partition(awaited_.begin(), awaited_.end(), [&](const Awaited& awaited) {
+    return awaited.number > acknowledged_;
+  });
+  settled.assign(std::make_move_iterator(still), std::make_move_iterator(awaited_.end()));
+  awaited_.erase(still, awaited_.end());
+}
+
+void SessionPeer::Settle(core::Uid uid, const SettlementHold& hold) {
+  engine::MutexLock lock(mutex_);
+  if (known_.Find(uid) == nullptr) return;
+  if (wire_ == nullptr) {
+    // It cannot be told; it stops by itself once it is lost, or is told when it resumes.
+    awaited_.push_back({.number = UINT64_MAX, .hold = hold});
+  } else if (acknowledged_ < outbox_.newest_revocation()) {
+    awaited_.push_back({.number = outbox_.newest_revocation(), .hold = hold});
+  }
+}
+
+std::vector<Awaited> SessionPeer::TakeAwaited() {
+  engine::MutexLock lock(mutex_);
+  return std::exchange(awaited_, {});
+}
+
+void SessionPeer::GoAway(absl::Duration spread, absl::string_view reason) {
+  engine::MutexLock lock(mutex_);
+  if (wire_ == nullptr || ended_ || id_.empty()) return;
+  v1::SessionGoAway* go_away = outbox_.Tail(128).mutable_go_away();
+  rpc::SetSpan(spread, go_away->mutable_spread());
+  go_away->set_reason(std::string(reason));
+  Flush();
+}
+
+}  // namespace credbroker::session

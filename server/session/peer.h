@@ -1,0 +1,208 @@
+// SessionPeer: the broker's side of one stream with one client. It is fed with messages and emits
+// messages; what carries them is a Wire.
+//
+// A session outlives its streams: SessionRegistry keeps its id, and the pool its leases. Everything
+// else (targets, indexes, numbers) is the stream's and begins anew with the next one.
+//
+// How grants and revocations meet: a grant is made under the pool's lock, and a revocation may be
+// handed out by another thread before the grant is in a message. A credential the client was told
+// of gets its revocation whenever it comes, and `covers` says which grants it means. One the client
+// was not told of is first made known here and then looked at once more, so that what happened in
+// between is found; its revocation then goes out with the grant or ahead of it.
+//
+// Thread-safety: OnMessage, OnWritten, OnEnd and OnOver belong to the stream's loop thread, one at
+// a time; the rest may be called from any thread. No lock of the engine or the registry may be held
+// by a caller. Lock order: mutex_, then the engine's.
+#ifndef CREDBROKER_SERVER_SESSION_PEER_H_
+#define CREDBROKER_SERVER_SESSION_PEER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/span.h"
+#include "server/engine/engine.h"
+#include "server/engine/engine_sessions.h"
+#include "server/engine/mutex.h"
+#include "server/session/counters.h"
+#include "server/session/frame.h"
+#include "server/session/known_credentials.h"
+#include "server/session/outbox.h"
+#include "server/session/settlement.h"
+#include "server/session/target_table.h"
+#include "server/session/terms.h"
+#include "server/session/wire.h"
+
+namespace credbroker::session {
+
+class SessionPeer;
+
+// A session that waits for word on a revocation.
+struct Awaited {
+  uint64_t number = 0;
+  SettlementHold hold;
+};
+
+// What SessionPeer needs of its surroundings; SessionRegistry is it.
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  // Opens or resumes; OnOpened follows, perhaps later and from another thread.
+  virtual void Open(std::shared_ptr<SessionPeer> peer, const v1::SessionHello& hello) = 0;
+  // The stream is over.
+  virtual void Left(SessionPeer& peer) = 0;
+  virtual engine::EngineSessions& engine() = 0;
+  virtual absl::Time Now() const = 0;
+  virtual Terms terms() const = 0;
+  virtual uint64_t epoch() const = 0;
+  virtual std::string BaseUrlOf(absl::string_view provider) const = 0;
+  virtual Counters& counters() = 0;
+};
+
+class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
+ public:
+  // `host` and `wire` outlive the stream, that is OnOver.
+  SessionPeer(SessionHost& host, absl::string_view principal, Wire& wire);
+  SessionPeer(const SessionPeer&) = delete;
+  SessionPeer& operator=(const SessionPeer&) = delete;
+
+  // --- the stream's loop thread ---
+  // `message` is swapped out while an answer to hello is awaited. Reads on when it may.
+  void OnMessage(v1::SessionRequest& message);
+  // What came is no message.
+  void OnBadMessage(const grpc::Status& status);
+  void OnWritten();
+  void OnEnd();  // the client sent everything
+  void OnOver();
+
+  // --- the registry's ---
+  struct Opened {
+    grpc::Status status;  // not OK: refused, the rest is not set
+    std::string id;
+    core::SessionId session;
+    bool resumed = false;
+    std::vector<engine::HeldLease> held;  // by the session that was resumed
+    std::vector<Awaited> awaited;         // by its stream before
+  };
+  void OnOpened(Opened opened);
+  void OnRevoked(const core::Revoked& revoked);
+  // A credential this client may know was replaced.
+  void OnChanged(core::Uid uid);
+  void GoAway(absl::Duration spread, absl::string_view reason);
+  void End(const grpc::Status& status);
+  void Cut();
+  // Holds `hold` until the client acknowledged everything said so far, if it knows the credential.
+  void Settle(core::Uid uid, const SettlementHold& hold);
+  std::vector<Awaited> TakeAwaited();
+  // Since when a message is in flight; InfiniteFuture: none is.
+  absl::Time in_flight_since() const;
+  bool ended() const;
+  absl::Time last_heard() const {
+    return absl::FromUnixNanos(last_heard_ns_.load(std::memory_order_relaxed));
+  }
+
+  const std::string& principal() const { return principal_; }
+  std::string id() const;  // empty before OnOpened
+  // What hello said; constant once the host was asked to open.
+  const std::string& client() const { return client_; }
+  const std::string& instance() const { return instance_; }
+
+ private:
+  // A credential that was made known just now.
+  using Views = std::vector<engine::IssuedView>;
+
+  // peer.cc
+  void Fail(const grpc::Status& status);
+  void ReadOn();
+  void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SendChanged() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SendCredential(KnownCredentials::Entry& entry, const core::Issued& issued)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Revoke(const core::Revoked& revoked, uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RememberSuffix(const std::string& suffix) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Meet(core::Uid uid, Views& views) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Introduce(Views& views) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint32_t IndexOf(core::Uid uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Acknowledge(uint64_t number);
+
+  // peer_hello.cc
+  void Hello(v1::SessionRequest& message);
+  void Welcome(const Opened& opened) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ResumeLeases(const v1::SessionHello& hello);
+  struct Resumed {
+    uint64_t old_lease = 0, lease = 0;
+    core::Uid uid;
+    core::LeaseSeq order;
+    std::string model;
+  };
+  Resumed ResumeOne(const v1::SessionResumedLease& lease, absl::Time now);
+  void Settled();
+
+  // peer_apply.cc
+  void Apply(const v1::SessionRequest& message);
+  grpc::Status CheckReferences(const v1::SessionRequest& message);
+  void Ask(const v1::SessionRequest& message);
+  void AskAcquire(const v1::SessionAcquire& acquire);
+  bool MayHold(size_t more);
+  void Answer(const v1::SessionRequest& message);
+  void AnswerStocks(const v1::SessionRequest& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AnswerAcquires(const v1::SessionRequest& message, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AnswerReports() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AnswerOne(uint64_t call, const core::AcquireReply& reply, absl::string_view suffix,
+                 absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void GiveBack();
+  void Cancel(const v1::SessionRequest& message);
+  void OnWoken(uint64_t call, const std::string& suffix, core::AcquireReply reply);
+  void Count();
+
+  SessionHost& host_;
+  const std::string principal_;
+  std::atomic<int64_t> last_heard_ns_;
+
+  // Constant once hello was read; the number once OnOpened was called.
+  std::string client_, instance_;
+  core::SessionId session_;
+
+  // The loop thread's; OnOpened's while hello is being answered.
+  Phase phase_ = Phase::kFirst;
+  uint64_t number_ = 0;
+  bool more_ = false;  // of hello
+  bool resumed_ = false;
+  v1::SessionRequest hello_;
+  absl::flat_hash_map<uint64_t, engine::HeldLease> held_;
+  core::LeaseSeq newest_held_;
+  TargetTable targets_;
+  engine::SessionBatch batch_;
+  std::vector<std::pair<uint64_t, std::string>> asked_;  // call and suffix, beside batch_.acquires
+  std::vector<rpc::HeaderList> headers_;                 // beside batch_.reports
+  std::vector<std::unique_ptr<rpc::AcquireArguments>> arguments_;
+  std::vector<std::vector<absl::string_view>> excluded_;
+  size_t leases_ = 0;  // granted and not known to have ended
+  absl::Time counted_ = absl::InfinitePast();
+
+  mutable engine::Mutex mutex_;
+  std::string id_ ABSL_GUARDED_BY(mutex_);
+  Wire* wire_ ABSL_GUARDED_BY(mutex_);  // null: over
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool in_flight_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reads_held_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time in_flight_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  Outbox outbox_ ABSL_GUARDED_BY(mutex_);
+  KnownCredentials known_ ABSL_GUARDED_BY(mutex_);
+  std::vector<core::Uid> changed_ ABSL_GUARDED_BY(mutex_);  // to be sent anew
+  std::vector<std::string> suffixes_ ABSL_GUARDED_BY(mutex_);
+  bool any_suffix_ ABSL_GUARDED_BY(mutex_) = false;  // too many to tell apart
+  absl::flat_hash_map<uint64_t, core::WaiterId> calls_ ABSL_GUARDED_BY(mutex_);  // parked
+  uint64_t acknowledged_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<Awaited> awaited_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace credbroker::session
+
+#endif  // CREDBROKER_SERVER_SESSION_PEER_H_

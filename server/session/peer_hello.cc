@@ -1,0 +1,174 @@
+// How a stream begins: a new session or one that goes on, and the leases the client brings.
+#include <algorithm>
+#include <utility>
+
+#include "core/model_rules.h"
+#include "server/rpc/convert.h"
+#include "server/rpc/validate.h"
+#include "server/session/fill.h"
+#include "server/session/peer.h"
+
+namespace credbroker::session {
+namespace {
+
+constexpr absl::Duration kLongestLease = absl::Hours(1);
+
+}  // namespace
+
+void SessionPeer::Hello(v1::SessionRequest& message) {
+  hello_.Swap(&message);
+  more_ = hello_.hello().more();
+  if (phase_ == Phase::kFirst) {
+    client_ = hello_.hello().client();
+    instance_ = hello_.hello().instance();
+    return host_.Open(shared_from_this(), hello_.hello());
+  }
+  Settled();
+}
+
+void SessionPeer::OnOpened(Opened opened) {
+  if (!opened.status.ok()) return Fail(opened.status);
+  session_ = opened.session;
+  resumed_ = opened.resumed;
+  for (engine::HeldLease& lease : opened.held) {
+    newest_held_ = std::max(newest_held_, lease.seq);
+    held_.emplace(lease.lease, std::move(lease));
+  }
+  leases_ = held_.size();
+  bool over = false;
+  {
+    engine::MutexLock lock(mutex_);
+    id_ = opened.id;
+    // Not settled before every lease of before was looked at.
+    awaited_ = std::move(opened.awaited);
+    for (Awaited& awaited : awaited_) awaited.number = UINT64_MAX;
+    over = wire_ == nullptr;
+    if (!over) Welcome(opened);
+  }
+  // The host did not know us yet when it was told that the stream is over.
+  if (over) return host_.Left(*this);
+  Settled();
+}
+
+void SessionPeer::Welcome(const Opened& opened) {
+  const Terms terms = host_.terms();
+  v1::SessionWelcome* welcome = outbox_.Tail(256).mutable_welcome();
+  welcome->set_session_id(opened.id);
+  welcome->set_resumed(opened.resumed);
+  rpc::SetSpan(terms.ttl, welcome->mutable_ttl());
+  rpc::SetSpan(terms.grace, welcome->mutable_grace());
+  rpc::SetSpan(terms.ping_interval, welcome->mutable_ping_interval());
+  rpc::SetSpan(terms.cancel_within, welcome->mutable_cancel_within());
+  welcome->set_epoch(static_cast<int64_t>(host_.epoch()));
+  rpc::SetTime(host_.Now(), welcome->mutable_now());
+}
+
+// One message of hello was received and the session is open.
+void SessionPeer::Settled() {
+  v1::SessionRequest message;
+  message.Swap(&hello_);
+  ResumeLeases(message.hello());
+  if (more_) {
+    phase_ = Phase::kLeases;
+    {
+      engine::MutexLock lock(mutex_);
+      outbox_.Tail(16).set_processed(number_);
+      Flush();
+    }
+    return ReadOn();
+  }
+  phase_ = Phase::kOpen;
+  // What the client did not name is nobody's any more.
+  std::vector<uint64_t> unnamed;
+  for (const auto& [lease, held] : held_) unnamed.push_back(lease);
+  held_ = {};
+  if (!unnamed.empty()) host_.engine().Release(session_, unnamed);
+  leases_ -= std::min(leases_, unnamed.size());
+  std::vector<Awaited> settled;  // let go of without the lock
+  {
+    engine::MutexLock lock(mutex_);
+    const uint64_t newest = outbox_.newest_revocation();
+    if (newest == acknowledged_) settled = std::exchange(awaited_, {});
+    for (Awaited& awaited : awaited_) awaited.number = newest;
+  }
+  Apply(message);
+}
+
+void SessionPeer::ResumeLeases(const v1::SessionHello& hello) {
+  if (hello.leases().empty()) return;
+  const absl::Time now = host_.Now();
+  std::vector<Resumed> resumed;
+  resumed.reserve(static_cast<size_t>(hello.leases_size()));
+  for (const v1::SessionResumedLease& lease : hello.leases()) {
+    resumed.push_back(ResumeOne(lease, now));
+    newest_held_ = std::max(newest_held_, resumed.back().order);
+  }
+  engine::MutexLock lock(mutex_);
+  Views views;
+  for (const Resumed& lease : resumed) {
+    RememberSuffix(std::string(SuffixOf(lease.model)));
+    if (lease.lease != 0) Meet(lease.uid, views);
+  }
+  Introduce(views);
+  for (const Resumed& lease : resumed) {
+    const uint32_t index = lease.lease == 0 ? 0 : IndexOf(lease.uid);
+    v1::SessionResumption* out = outbox_.Tail(40).add_resumptions();
+    out->set_old_lease(lease.old_lease);
+    if (index == 0) {
+      host_.counters().refused_leases.Increment();
+      continue;
+    }
+    out->set_lease(lease.lease);
+    out->set_credential(index);
+    out->set_order(lease.order.number());
+    host_.counters().resumed_leases.Increment();
+  }
+  // What happened while the client could not be told.
+  for (const engine::IssuedView& view : views) {
+    const uint32_t index = IndexOf(view.uid);
+    if (index == 0) continue;
+    if (!IsOpen(view)) Revoke(RevokedBy(view, newest_held_), index);
+    for (const std::string& model : view.waiting_models) {
+      core::Revoked revoked = RevokedBy(view, newest_held_);
+      revoked.model = model;
+      Revoke(revoked, index);
+    }
+  }
+}
+
+SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease, absl::Time now) {
+  Resumed out{.old_lease = lease.lease(), .model = lease.model()};
+  if (const auto found = held_.find(lease.lease()); found != held_.end()) {
+    out.lease = lease.lease();
+    out.uid = found->second.uid;
+    out.order = found->second.seq;
+    held_.erase(found);
+    return out;
+  }
+  const auto claims = host_.engine().OpenTicket(lease.ticket(), principal_);
+  const absl::Time expires = rpc::ToTime(lease.expire_time());
+  if (!claims.has_value() || expires <= now) return out;
+  if (resumed_ && host_.engine().Remembered(session_, lease.lease())) {
+    // It was reported or released and the answer got lost: it keeps its number, and what the client
+    // says of it again is a duplicate.
+    out.lease = lease.lease();
+    out.uid = claims->uid;
+    return out;
+  }
+  const absl::Time granted = std::min(now, rpc::ToTime(lease.grant_time()));
+  const core::AdoptReply reply =
+      host_.engine().Adopt({.session = session_,
+                            .uid = claims->uid,
+                            .model = core::CanonicalModel(lease.model()),
+                            .material_version = claims->material_version,
+                            .granted = granted,
+                            .expires = std::min(expires, granted + kLongestLease)});
+  if (reply.result != core::AdoptResult::kAdopted) return out;
+  ++leases_;
+  out.lease = engine::LeaseNumber(reply.seq, reply.cell);
+  out.uid = claims->uid;
+  out.order = reply.seq;
+  return out;
+}
+
+}  // namespace credbroker::session

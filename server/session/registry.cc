@@ -1,0 +1,415 @@
+#include "server/session/registry.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/check.h"
+#include "server/obs/log.h"
+#include "server/rpc/status.h"
+
+namespace credbroker::session {
+namespace {
+
+// A stream that was ended but whose client does not read is cut after so long.
+constexpr absl::Duration kEndPatience = absl::Seconds(1);
+// The marker stays so long after the last session, so that one that comes and goes costs no
+// commits.
+constexpr absl::Duration kMarkerIdle = absl::Seconds(2);
+
+std::string NewId() {
+  std::string id(kSessionIdBytes, '\0');
+  CB_CHECK(::getrandom(id.data(), id.size(), 0) == static_cast<ssize_t>(id.size()));
+  return id;
+}
+
+grpc::Status TooMany(const char* what, size_t limit) {
+  return rpc::Error(v1::ERROR_REASON_LIMIT_REACHED, absl::StrCat("at most ", limit, " ", what),
+                    {{"limit", what}, {"value", absl::StrCat(limit)}});
+}
+
+grpc::Status Stopping() {
+  return rpc::Error(v1::ERROR_REASON_SHUTTING_DOWN, "the server is stopping");
+}
+
+}  // namespace
+
+SessionRegistry::SessionRegistry(engine::Engine& engine, Terms terms)
+    : engine_(engine), terms_(terms), peers_(std::make_shared<const Peers>()) {}
+
+SessionRegistry::~SessionRegistry() { Stop(); }
+
+void SessionRegistry::Start(uint64_t epoch) {
+  epoch_.store(epoch, std::memory_order_relaxed);
+  {
+    engine::MutexLock lock(mutex_);
+    if (engine_.sessions().were_live()) {
+      // Those of before have until then to come back.
+      const Terms now_terms = terms();
+      marker_ = Marker::kOn;
+      marker_until_ = Now() + now_terms.ttl + now_terms.grace;
+    }
+  }
+  engine_.sessions().SetListener(this);
+}
+
+void SessionRegistry::Stop() { engine_.sessions().SetListener(nullptr); }
+
+void SessionRegistry::SetTerms(Terms terms) {
+  engine::MutexLock lock(config_mutex_);
+  terms_ = terms;
+}
+
+Terms SessionRegistry::terms() const {
+  engine::MutexLock lock(config_mutex_);
+  return terms_;
+}
+
+void SessionRegistry::SetBaseUrls(std::shared_ptr<const BaseUrls> urls) {
+  engine::MutexLock lock(config_mutex_);
+  base_urls_ = std::move(urls);
+}
+
+std::string SessionRegistry::BaseUrlOf(absl::string_view provider) const {
+  engine::MutexLock lock(config_mutex_);
+  if (base_urls_ == nullptr) return "";
+  const auto found = base_urls_->find(provider);
+  return found == base_urls_->end() ? "" : found->second;
+}
+
+// --- opening ---
+
+void SessionRegistry::Open(std::shared_ptr<SessionPeer> peer, const v1::SessionHello& hello) {
+  SessionPeer::Opened opened;
+  if (!hello.session_id().empty() && Resume(peer, hello.session_id(), &opened)) {
+    return peer->OnOpened(std::move(opened));
+  }
+  bool set_marker = false, complete = false;
+  {
+    engine::MutexLock lock(mutex_);
+    opened.status = draining_ ? Stopping() : Admit(peer->principal());
+    if (opened.status.ok()) {
+      ++by_principal_[peer->principal()];
+      complete = marker_ == Marker::kOn;
+      if (!complete) {
+        opening_.push_back(peer);
+        // One that is being turned off is turned on again when that is through.
+        set_marker = marker_ == Marker::kOff;
+        if (set_marker) marker_ = Marker::kTurningOn;
+      }
+    } else {
+      counters_.refused.Increment();
+    }
+  }
+  if (!opened.status.ok()) return peer->OnOpened(std::move(opened));
+  if (complete) return Complete(peer);
+  if (set_marker) SetMarker(true);
+}
+
+grpc::Status SessionRegistry::Admit(const std::string& principal) {
+  const Terms limits = terms();
+  if (entries_.size() + opening_.size() >= limits.max_sessions) {
+    return TooMany("sessions", limits.max_sessions);
+  }
+  const auto found = by_principal_.find(principal);
+  if (found != by_principal_.end() && found->second >= limits.max_sessions_per_principal) {
+    return TooMany("sessions of one principal", limits.max_sessions_per_principal);
+  }
+  return grpc::Status::OK;
+}
+
+bool SessionRegistry::Resume(const std::shared_ptr<SessionPeer>& peer, const std::string& id,
+                             SessionPeer::Opened* opened) {
+  std::shared_ptr<SessionPeer> before;
+  {
+    engine::MutexLock lock(mutex_);
+    const auto found = entries_.find(id);
+    // Another principal's is not found: it must not learn that it is there.
+    if (draining_ || found == entries_.end() || found->second.principal != peer->principal()) {
+      return false;
+    }
+    Entry& entry = found->second;
+    if (!engine().Resume(entry.session, entry.principal)) return false;  // freed just now
+    before = std::exchange(entry.peer, peer);
+    if (entry.open) {
+      counters_.replaced.Increment();
+      ending_.emplace_back(before, Now());
+    }
+    entry.open = true;
+    entry.ended = absl::InfiniteFuture();
+    opened->id = id;
+    opened->session = entry.session;
+    Publish();
+  }
+  before->End(rpc::Error(v1::ERROR_REASON_REPLACED, "the session was resumed on another stream"));
+  counters_.resumed.Increment();
+  opened->resumed = true;
+  opened->held = engine().Held(opened->session);
+  opened->awaited = before->TakeAwaited();
+  return true;
+}
+
+void SessionRegistry::Complete(const std::shared_ptr<SessionPeer>& peer) {
+  SessionPeer::Opened opened;
+  opened.session = engine().Open(peer->principal());
+  if (opened.session == core::kNoSession) {
+    opened.status = Stopping();
+    engine::MutexLock lock(mutex_);
+    if (--by_principal_[peer->principal()] == 0) by_principal_.erase(peer->principal());
+  } else {
+    opened.id = NewId();
+    engine::MutexLock lock(mutex_);
+    entries_.emplace(opened.id, Entry{.principal = peer->principal(),
+                                      .session = opened.session,
+                                      .peer = peer,
+                                      .open = true,
+                                      .opened = Now(),
+                                      .lost = absl::InfiniteFuture(),
+                                      .deadline = absl::InfiniteFuture()});
+    Publish();
+    counters_.opened.Increment();
+  }
+  peer->OnOpened(std::move(opened));
+}
+
+// --- leaving ---
+
+void SessionRegistry::Left(SessionPeer& peer) {
+  std::vector<Awaited> settled;  // let go of without the lock
+  engine::MutexLock lock(mutex_);
+  ending_.erase(std::remove_if(ending_.begin(), ending_.end(),
+                               [&](const auto& ending) { return ending.first.get() == &peer; }),
+                ending_.end());
+  const auto found = entries_.find(peer.id());
+  if (found == entries_.end()) return;
+  Entry& entry = found->second;
+  if (entry.peer.get() != &peer || !entry.open) return;  // it goes on elsewhere, or is silent
+  Detach(entry);
+  if (engine().Count(entry.session) == 0) {
+    // It holds nothing, so there is nothing to come back to.
+    settled = peer.TakeAwaited();
+    Forget(found);
+  }
+  Publish();
+}
+
+void SessionRegistry::Detach(Entry& entry) {
+  const Terms promised = terms();
+  entry.open = false;
+  entry.lost = entry.peer->last_heard() + promised.ttl;
+  entry.deadline = entry.lost + promised.grace;
+  engine().Detach(entry.session, entry.deadline);
+}
+
+void SessionRegistry::Forget(Entries::iterator entry) {
+  engine().Close(entry->second.session);
+  const auto count = by_principal_.find(entry->second.principal);
+  if (--count->second == 0) by_principal_.erase(count);
+  entries_.erase(entry);
+  counters_.closed.Increment();
+  if (entries_.empty()) idle_since_ = Now();
+}
+
+void SessionRegistry::Sweep() {
+  const absl::Time now = Now();
+  const absl::Duration ttl = terms().ttl;
+  std::vector<Awaited> settled;  // let go of without the lock
+  std::vector<std::shared_ptr<SessionPeer>> silent, stuck, gone;
+  bool clear_marker = false, set_marker = false;
+  {
+    engine::MutexLock lock(mutex_);
+    bool changed = false;
+    for (auto it = entries_.begin(); it != entries_.end();) {
+      const auto here = it++;
+      Entry& entry = here->second;
+      if (entry.open) {
+        changed = SweepOpen(entry, now, ttl, silent, stuck, gone) || changed;
+        continue;
+      }
+      if (now >= entry.lost) {
+        for (Awaited& awaited : entry.peer->TakeAwaited()) settled.push_back(std::move(awaited));
+      }
+      if (now >= entry.deadline) Forget(here);
+    }
+    if (changed) Publish();
+    for (auto& [peer, since] : ending_) {
+      if (since + kEndPatience > now) continue;
+      gone.push_back(peer);
+      since = absl::InfiniteFuture();
+    }
+    const bool idle = entries_.empty() && opening_.empty();
+    if (marker_ == Marker::kOn && idle && now >= idle_since_ + kMarkerIdle &&
+        now >= marker_until_) {
+      marker_ = Marker::kTurningOff;
+      clear_marker = true;
+    }
+    if (marker_ == Marker::kOff && !opening_.empty()) {
+      marker_ = Marker::kTurningOn;
+      set_marker = true;
+    }
+  }
+  for (const auto& peer : silent) {
+    peer->End(rpc::Error(v1::ERROR_REASON_DEADLINE,
+                         "nothing was heard for the session's ttl; resume it"));
+  }
+  for (const auto& peer : stuck) {
+    peer->End(rpc::Error(v1::ERROR_REASON_LIMIT_REACHED, "this session does not read",
+                         {{"limit", "time a message may wait for its reader"}}));
+  }
+  for (const auto& peer : gone) peer->Cut();
+  if (clear_marker) SetMarker(false);
+  if (set_marker) SetMarker(true);
+}
+
+// Returns whether it is open no more.
+bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl, Peers& silent,
+                                Peers& stuck, Peers& gone) {
+  if (entry.peer->last_heard() + ttl <= now) {
+    counters_.silent.Increment();
+    silent.push_back(entry.peer);
+    ending_.emplace_back(entry.peer, now);
+    Detach(entry);
+    return true;
+  }
+  if (!entry.peer->ended()) {
+    if (entry.peer->in_flight_since() + ttl <= now) {
+      counters_.cut.Increment();
+      stuck.push_back(entry.peer);
+      entry.ended = now;
+    }
+    return false;
+  }
+  if (entry.ended == absl::InfiniteFuture()) {
+    entry.ended = now;
+  } else if (entry.ended + kEndPatience <= now) {
+    gone.push_back(entry.peer);
+  }
+  return false;
+}
+
+// --- the marker ---
+
+void SessionRegistry::SetMarker(bool live) {
+  engine_.SetSessionsLive(
+      live, [this, live](absl::StatusOr<bool> result) { OnMarker(live, result.status()); });
+}
+
+void SessionRegistry::OnMarker(bool live, const absl::Status& status) {
+  std::vector<std::shared_ptr<SessionPeer>> opening;
+  bool again = false;
+  {
+    engine::MutexLock lock(mutex_);
+    if (live) {
+      marker_ = status.ok() ? Marker::kOn : Marker::kOff;
+      opening = std::exchange(opening_, {});
+      if (!status.ok()) {
+        for (const auto& peer : opening) {
+          if (--by_principal_[peer->principal()] == 0) by_principal_.erase(peer->principal());
+        }
+      }
+      idle_since_ = Now();
+    } else {
+      // Not cleared: it says more than is true, and is tried again.
+      marker_ = status.ok() ? Marker::kOff : Marker::kOn;
+      idle_since_ = Now();
+      again = status.ok() && !opening_.empty();
+      if (again) marker_ = Marker::kTurningOn;
+      if (!status.ok()) opening = std::exchange(opening_, {});
+    }
+  }
+  if (again) return SetMarker(true);
+  for (const auto& peer : opening) {
+    if (status.ok() || !live) {
+      Complete(peer);
+    } else {
+      peer->OnOpened({.status = rpc::FromAbsl(status)});
+    }
+  }
+  if (!status.ok())
+    obs::LogWarning("session", "the live-sessions marker was not written", {{"error", status}});
+}
+
+// --- everybody ---
+
+void SessionRegistry::Publish() {
+  auto fresh = std::make_shared<Peers>();
+  fresh->reserve(entries_.size());
+  for (const auto& [id, entry] : entries_) {
+    if (entry.open) fresh->push_back(entry.peer);
+  }
+  engine::MutexLock lock(peers_mutex_);
+  peers_ = std::move(fresh);
+}
+
+std::shared_ptr<const SessionRegistry::Peers> SessionRegistry::peers() const {
+  engine::MutexLock lock(peers_mutex_);
+  return peers_;
+}
+
+void SessionRegistry::OnRevoked(absl::Span<const core::Revoked> revoked) {
+  const std::shared_ptr<const Peers> all = peers();
+  for (const core::Revoked& one : revoked) {
+    for (const auto& peer : *all) peer->OnRevoked(one);
+  }
+}
+
+void SessionRegistry::OnChanged(absl::Span<const core::Uid> changed) {
+  const std::shared_ptr<const Peers> all = peers();
+  for (const core::Uid uid : changed) {
+    for (const auto& peer : *all) peer->OnChanged(uid);
+  }
+}
+
+void SessionRegistry::WhenSettled(core::Uid uid, absl::AnyInvocable<void()> done) {
+  const auto hold = std::make_shared<Settlement>(std::move(done));  // let go of without the lock
+  engine::MutexLock lock(mutex_);
+  if (draining_) return;
+  const absl::Time now = Now();
+  for (const auto& [id, entry] : entries_) {
+    if (entry.open || now < entry.lost) entry.peer->Settle(uid, hold);
+  }
+}
+
+void SessionRegistry::GoAway(absl::Duration spread, absl::string_view reason) {
+  std::vector<Awaited> settled;  // let go of without the lock
+  {
+    engine::MutexLock lock(mutex_);
+    draining_ = true;
+    for (const auto& [id, entry] : entries_) {
+      for (Awaited& awaited : entry.peer->TakeAwaited()) settled.push_back(std::move(awaited));
+    }
+  }
+  for (const auto& peer : *peers()) peer->GoAway(spread, reason);
+}
+
+void SessionRegistry::EndAll(const grpc::Status& status) {
+  std::vector<std::shared_ptr<SessionPeer>> opening;
+  {
+    engine::MutexLock lock(mutex_);
+    draining_ = true;
+    opening = std::exchange(opening_, {});
+  }
+  for (const auto& peer : opening) peer->End(status);
+  for (const auto& peer : *peers()) peer->End(status);
+}
+
+size_t SessionRegistry::open() const { return peers()->size(); }
+
+SessionRegistry::Stats SessionRegistry::stats(size_t limit) const {
+  Stats out;
+  engine::MutexLock lock(mutex_);
+  for (const auto& [id, entry] : entries_) {
+    ++(entry.open ? out.open : out.detached);
+    if (out.sessions.size() >= limit) continue;
+    out.sessions.push_back({.client = entry.peer->client(),
+                            .instance = entry.peer->instance(),
+                            .principal = entry.principal,
+                            .open = entry.open,
+                            .opened = entry.opened,
+                            .heard = entry.peer->last_heard()});
+  }
+  return out;
+}
+
+}  // namespace credbroker::session

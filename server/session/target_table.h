@@ -1,0 +1,52 @@
+// TargetTable: what a client declared to draw leases for, ready to be asked of the pool.
+//
+// Thread-compatible. Commands borrow from the table: a target that is redefined ends them.
+#ifndef CREDBROKER_SERVER_SESSION_TARGET_TABLE_H_
+#define CREDBROKER_SERVER_SESSION_TARGET_TABLE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "core/command.h"
+#include "credbroker/v1/session.pb.h"
+#include "server/rpc/convert.h"
+
+namespace credbroker::session {
+
+// The part of a model's name that is the caller's, e.g. "(high)"; empty where there is none.
+absl::string_view SuffixOf(absl::string_view model);
+
+class TargetTable {
+ public:
+  // `principal` outlives the table.
+  explicit TargetTable(absl::string_view principal) : principal_(principal) {}
+
+  struct Target {
+    v1::AcquireRequest request;
+    std::optional<rpc::AcquireArguments> arguments;
+    core::AcquireCommand stock;  // of the session that draws
+    std::string suffix;          // of the model
+  };
+
+  // REQUIRES: it was checked.
+  void Define(const v1::SessionTarget& target, core::SessionId session);
+  // Null: not declared.
+  const Target* Find(uint32_t target) const;
+  // A command for one call of a target, with what `request` says of its own. Borrows from both and
+  // from `excluded`, the room its list of exclusions needs.
+  static core::AcquireCommand CommandFor(const Target& target, const v1::AcquireRequest& request,
+                                         std::vector<absl::string_view>& excluded);
+
+ private:
+  const absl::string_view principal_;
+  absl::flat_hash_map<uint32_t, std::unique_ptr<Target>> targets_;
+};
+
+}  // namespace credbroker::session
+
+#endif  // CREDBROKER_SERVER_SESSION_TARGET_TABLE_H_
