@@ -11,8 +11,10 @@ namespace credbroker::engine {
 namespace {
 
 constexpr int kAdvanceStep = 256;
-// Leases that run out one by one share a wake.
-constexpr absl::Duration kShortestSleep = absl::Milliseconds(1);
+// Leases that run out one by one share a wake. Somebody who waits is served within a millisecond;
+// otherwise what is due may lie a little, as every call does some of it first.
+constexpr absl::Duration kSlackForWaiters = absl::Milliseconds(1);
+constexpr absl::Duration kSlack = absl::Milliseconds(10);
 constexpr absl::Duration kLongestSleep = absl::Seconds(1);  // the machine may have slept meanwhile
 
 }  // namespace
@@ -205,11 +207,15 @@ void EngineState::Absorb(core::Effects& effects, absl::Time now, Dispatch& out) 
       std::move(effects.changes.begin(), effects.changes.end(), std::back_inserter(outbox_));
     }
   }
-  // A wakeup a millisecond late is fine; waking the ticker for each lease is not.
-  if (clock_.runs() && pool_->NextEvent() + absl::Milliseconds(1) < ticker_wakes_) {
+  // A late wakeup is fine; waking the ticker for each lease is not.
+  if (clock_.runs() && pool_->NextEvent() + TickerSlack() < ticker_wakes_) {
     ticker_wakes_ = absl::InfinitePast();  // told once
     out.tell_ticker = true;
   }
+}
+
+absl::Duration EngineState::TickerSlack() const {
+  return waiters_.empty() ? kSlack : kSlackForWaiters;
 }
 
 void EngineState::Deliver(Dispatch dispatch) {
@@ -251,10 +257,10 @@ void EngineState::Tick() {
         if (more || !outbox_.empty() || !dispatch.empty()) break;
         absl::Duration sleep = kLongestSleep;
         if (clock_.runs()) {
-          ticker_wakes_ = std::min(pool_->NextEvent(), now + kLongestSleep);
-          sleep = ticker_wakes_ - now;
+          sleep = std::clamp(pool_->NextEvent() - now, TickerSlack(), kLongestSleep);
+          ticker_wakes_ = now + sleep;
         }
-        ticker_.WaitFor(mutex_, absl::ToChronoNanoseconds(std::max(sleep, kShortestSleep)));
+        ticker_.WaitFor(mutex_, absl::ToChronoNanoseconds(sleep));
       }
       changes.swap(outbox_);
       publishing_ = !changes.empty();

@@ -113,6 +113,8 @@ class EngineState final : public PoolAccess, public DirtySource {
   absl::Status WriteMeta(store::Fence fence, const store::RecordSealer& sealer);
   void Absorb(core::Effects& effects, absl::Time now, Dispatch& out)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // How late the ticker may do what is due.
+  absl::Duration TickerSlack() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Deliver(Dispatch dispatch);
   std::string LeaseIdOf(const core::Grant& grant, absl::string_view principal) const;
   void Tick();  // the ticker's thread
