@@ -5,13 +5,13 @@
 #ifndef CREDBROKER_SERVER_RPC_CONVERT_H_
 #define CREDBROKER_SERVER_RPC_CONVERT_H_
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -53,9 +53,10 @@ class AcquireArguments {
   const core::AcquireCommand& command() const { return command_; }
 
  private:
-  std::array<absl::string_view, 16> providers_;
-  std::array<absl::string_view, 64> excluded_;
-  std::array<std::pair<absl::string_view, absl::string_view>, 8> labels_;
+  // Room for what most calls have: none of them needs memory.
+  absl::InlinedVector<absl::string_view, 4> providers_;
+  absl::InlinedVector<absl::string_view, 8> excluded_;
+  absl::InlinedVector<std::pair<absl::string_view, absl::string_view>, 8> labels_;
   core::AcquireCommand command_;
 };
 

@@ -1,9 +1,8 @@
 #include <algorithm>
 
-#include <google/protobuf/util/json_util.h>
-
 #include "server/engine/etag.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/convert_attributes.h"
 #include "server/rpc/redact.h"
 #include "server/rpc/validate.h"
 
@@ -42,9 +41,8 @@ void FillDocument(const core::Document& document, v1::Credential* out) {
     out->mutable_refresh_interval()->set_seconds(*document.refresh_interval_seconds);
   }
   out->set_base_url(document.base_url);
-  if (!document.attributes_json.empty() && !google::protobuf::util::JsonStringToMessage(
-                                                document.attributes_json, out->mutable_attributes())
-                                                .ok()) {
+  if (!document.attributes_json.empty() &&
+      !ParseAttributes(document.attributes_json, out->mutable_attributes())) {
     out->clear_attributes();
   }
   for (const auto& [key, value] : document.labels) (*out->mutable_labels())[key] = value;

@@ -1,66 +1,29 @@
 #include <algorithm>
-#include <memory>
 
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/util/json_util.h>
-
-#include "absl/container/flat_hash_map.h"
 #include "core/model_rules.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/convert_attributes.h"
 #include "server/rpc/validate.h"
 
 namespace credbroker::rpc {
-namespace {
-
-// Attributes are kept as the JSON they were written as; a grant carries them parsed. Each thread
-// parses a document's once, as long as the document lives.
-const google::protobuf::Struct* ParsedAttributes(
-    const std::shared_ptr<const core::Document>& document) {
-  struct Entry {
-    std::weak_ptr<const core::Document> document;
-    google::protobuf::Struct parsed;
-  };
-  constexpr size_t kMaxEntries = 4096;
-  thread_local absl::flat_hash_map<const core::Document*, std::unique_ptr<Entry>> cache;
-  const auto found = cache.find(document.get());
-  if (found != cache.end() && found->second->document.lock() == document) {
-    return &found->second->parsed;
-  }
-  if (cache.size() >= kMaxEntries) cache.clear();
-  auto entry = std::make_unique<Entry>();
-  entry->document = document;
-  // What is stored was checked when it came in; if it is no object after all, there are none.
-  if (!google::protobuf::util::JsonStringToMessage(document->attributes_json, &entry->parsed)
-           .ok()) {
-    entry->parsed.Clear();
-  }
-  const google::protobuf::Struct* parsed = &entry->parsed;
-  cache[document.get()] = std::move(entry);
-  return parsed;
-}
-
-}  // namespace
 
 AcquireArguments::AcquireArguments(const v1::AcquireRequest& request, absl::string_view principal,
                                    absl::Duration longest_wait) {
   command_.principal = principal;
   command_.group = request.group();
-  std::copy(request.providers().begin(), request.providers().end(), providers_.begin());
-  command_.providers =
-      absl::MakeConstSpan(providers_.data(), static_cast<size_t>(request.providers_size()));
+  providers_.assign(request.providers().begin(), request.providers().end());
+  command_.providers = providers_;
   command_.model = request.model();
   command_.session_key = request.session_key();
   command_.credential_id = request.credential_id();
-  std::copy(request.excluded_credential_ids().begin(), request.excluded_credential_ids().end(),
-            excluded_.begin());
-  command_.excluded = absl::MakeConstSpan(
-      excluded_.data(), static_cast<size_t>(request.excluded_credential_ids_size()));
+  excluded_.assign(request.excluded_credential_ids().begin(),
+                   request.excluded_credential_ids().end());
+  command_.excluded = excluded_;
   command_.kind = ToKind(request.kind());
-  size_t labels = 0;
-  for (const auto& [key, value] : request.labels()) labels_[labels++] = {key, value};
+  for (const auto& [key, value] : request.labels()) labels_.emplace_back(key, value);
   // A map has no order; the command of a repeated request_id must compare equal.
-  std::sort(labels_.begin(), labels_.begin() + static_cast<ptrdiff_t>(labels));
-  command_.labels = absl::MakeConstSpan(labels_.data(), labels);
+  std::sort(labels_.begin(), labels_.end());
+  command_.labels = labels_;
   command_.request_id = request.request_id();
   if (request.has_ttl()) command_.ttl = ToDuration(request.ttl());
   if (request.has_max_wait()) {
@@ -100,7 +63,8 @@ void FillGrant(const v1::AcquireRequest& request, const core::Grant& grant,
     out->set_base_url(extras.default_base_url.data(), extras.default_base_url.size());
   }
   if (!document.attributes_json.empty()) {
-    *out->mutable_attributes() = *ParsedAttributes(grant.document);
+    // What is stored was checked when it came in; if it is no object after all, there are none.
+    ParseAttributes(document.attributes_json, out->mutable_attributes());
   }
   if (document.request_retry.has_value()) {
     (*out->mutable_attributes()->mutable_fields())["request_retry"].set_number_value(
