@@ -237,7 +237,11 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
       static_cast<uint64_t>(after.half_open) - static_cast<uint64_t>(before.half_open);
   stats.busy += static_cast<uint64_t>(after.cause == Cause::kBusy) -
                 static_cast<uint64_t>(before.cause == Cause::kBusy);
-  if ((after.ready || after.probe_ready) && waits.size() != 0) pump.insert(record.group);
+  // One without weight is never ready, but a pin may wait for it.
+  const bool pinnable = after.state == State::kAvailable && record.document->weight <= 0;
+  if ((after.ready || after.probe_ready || pinnable) && waits.size() != 0) {
+    pump.insert(record.group);
+  }
   const bool told = before.state != after.state || before.half_open != after.half_open ||
                     (after.state != State::kAvailable && before.cause != after.cause);
   if (!told) return;

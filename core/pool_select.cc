@@ -369,6 +369,16 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     gated = cause;
     earliest = std::min(earliest, NanosOrNever(until));
   }
+  // Where members call the model by other names, the end of a backoff of any may free one of them:
+  // better too early a look than none.
+  for (ProviderId id : request.demand.uniform ? decltype(request.providers)() : request.providers) {
+    for (const ScopeRecords& backoff : providers[id.number()]->backoffs) {
+      absl::Time until = absl::InfiniteFuture();
+      bool probe = false;
+      Gate(id, models.Name(backoff.model()), &until, &probe);
+      if (until > now) earliest = std::min(earliest, NanosOrNever(until));
+    }
+  }
   refusal->earliest = FromNanosOrNever(earliest);
   const bool open = OpenOnes(request, key) > 0;
   auto count = [&](Cause cause) { return refusal->counts[static_cast<size_t>(cause)]; };

@@ -348,6 +348,12 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
   const bool probes = call.allow_probe && (call.session.empty() || dry);
   if (!probes || call.providers.size() > 1) d->earliest_exact = false;
   for (const auto& m : key.members) {
+    // Where names differ, the end of a backoff of any of them may be told.
+    bool backoff = false;
+    for (const auto& [name, scope] : providers_.at(m.c->document->provider).backoffs) {
+      backoff = backoff || scope.AvoidUntil() > now_;
+    }
+    if (m.upstream != call.model && backoff) d->earliest_exact = false;
     if (m.look.cause != Cause::kNone) ++d->counts[static_cast<size_t>(m.look.cause)];
     open = open || m.look.open;
     const auto proxy = egress_.find(m.c->document->proxy_url);

@@ -31,7 +31,7 @@ World::World(uint64_t seed) : seed_(seed) {
   labels_ = Chance(0, "labels", 40);
   egress_ = Chance(0, "egress", 40);
   tight_ = Chance(0, "tight", 60);
-  sessions_ = Chance(0, "sessions", 65);
+  sessions_ = Chance(0, "sessions", 50);
   size_ = large_ ? 200 : static_cast<int>(2 + Pick(0, "size", 4));
   groups_ = large_ ? 5 : static_cast<int>(1 + Pick(0, "groups", 2));
   providers_ = static_cast<int>(1 + Pick(0, "providers", 3));
