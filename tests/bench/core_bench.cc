@@ -1,11 +1,12 @@
 // Times the core's pair Acquire + Report(success) beside Floor(N), round by round in one process,
 // and writes every sample as JSON; `run` makes medians and intervals of them. A refused Acquire is
-// timed beside a granted one.
+// timed beside a granted one, and a session's lease from stock beside the unary pair.
 //
 //   core_bench [--smoke] [--rounds N] [--steps N] [--sizes 1000,10000] [--situation NUMBER]
-//              [--sorted] [--only-pairs]
+//              [--sorted] [--only-pairs | --only-stock]
 //
 // --only-pairs runs `rounds` batches of the first size and prints nothing else: for a profiler.
+// --only-stock does so with leases from stock.
 #include <time.h>
 
 #include <algorithm>
@@ -34,14 +35,14 @@ struct Options {
   std::vector<int> sizes = {1'000, 10'000, 100'000, 1'000'000};
   int situation = -1;  // all
   bool shuffled = true;
-  bool only_pairs = false;
+  bool only_pairs = false, only_stock = false;
 };
 
 volatile uint64_t sink;  // keeps the compiler from dropping what is timed
 
 // Something that is timed in every round.
 struct Subject {
-  std::string what;  // "pair" or "floor"
+  std::string what;  // "pair", "floor", "grant" or "stock"
   int credentials = 0;
   std::function<uint64_t(int)> run;
   std::vector<double> nanoseconds;  // a step, one number a round
@@ -80,6 +81,12 @@ void Measure(Situation situation, const Options& options,
     Fleet* const fleet = fleets.back().get();
     subjects.push_back({"pair", size, [fleet](int steps) { return fleet->Run(steps); }, {}});
     Floor* const floor = floors[i].get();
+    if (situation == Situation::kAllAvailable) {
+      fleets.push_back(std::make_unique<Fleet>(situation, size, options.shuffled));
+      Fleet* const stocked = fleets.back().get();
+      subjects.push_back(
+          {"stock", size, [stocked](int steps) { return stocked->RunStock(steps); }, {}});
+    }
     subjects.push_back({"floor", size, [floor](int steps) { return floor->Run(steps); }, {}});
     if (situation == Situation::kAllCooling) {
       fleets.push_back(std::make_unique<Fleet>(Situation::kAllAvailable, size, options.shuffled));
@@ -123,6 +130,8 @@ bool Parse(int argc, char** argv, Options* options) {
       options->shuffled = false;
     } else if (name == "--only-pairs") {
       options->only_pairs = true;
+    } else if (name == "--only-stock") {
+      options->only_stock = true;
     } else if (i + 1 == argc) {
       return false;
     } else if (name == "--rounds") {
@@ -146,10 +155,12 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "core_bench: unknown or incomplete option\n");
     return 2;
   }
-  if (options.only_pairs) {
+  if (options.only_pairs || options.only_stock) {
     Fleet fleet(static_cast<Situation>(std::max(0, options.situation)), options.sizes[0],
                 options.shuffled);
-    for (int i = 0; i < options.rounds; ++i) sink = fleet.Run(options.steps);
+    for (int i = 0; i < options.rounds; ++i) {
+      sink = options.only_stock ? fleet.RunStock(options.steps) : fleet.Run(options.steps);
+    }
     return 0;
   }
   std::vector<std::unique_ptr<Floor>> floors;

@@ -38,6 +38,12 @@ def tables(data):
             missed |= verdict == "missed"
             rows.append([situation, f"{size:,}", figures.shown(pair), figures.shown(floor),
                          figures.shown(ratio, 2), target, verdict])
+            if ("stock", size) in of:  # a session's lease beside a unary pair
+                stock = of[("stock", size)]
+                rows.append([f"{situation}, from stock", f"{size:,}", figures.shown(stock),
+                             figures.shown(floor),
+                             figures.shown([s / p for s, p in zip(stock, pair)], 2),
+                             "ratio: to the pair", ""])
     text = figures.table(
         f"Core: Acquire + Report, nanoseconds ({data['layout']} ids; excess = pair growth over "
         f"{BASE:,} less {GROWTH_LIMIT} times that of the floor)",

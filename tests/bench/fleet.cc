@@ -193,6 +193,40 @@ uint64_t Fleet::Refuse() {
   return reply.refusal.members;
 }
 
+uint64_t Fleet::RunStock(int steps) {
+  constexpr int kBatch = 64;
+  if (session_ == core::kNoSession) session_ = pool_->OpenSession(kPrincipal, now_);
+  core::AcquireCommand acquire;
+  acquire.principal = kPrincipal;
+  acquire.providers = absl::MakeConstSpan(&kProvider, 1);
+  acquire.model = kModel;
+  acquire.session = session_;
+  core::ReportCommand report;
+  report.verdict = &success_;
+  uint64_t sum = 0;
+  for (int done = 0; done < steps; done += kBatch) {
+    now_ += kBatch * kStep;
+    const int count = std::min(kBatch, steps - done);
+    stock_.clear();
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (pool_->AcquireStock(acquire, count, now_, stock_, effects_).granted != count) abort();
+    }
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const core::StockLease& lease : stock_) {
+      const core::SessionLease name{session_, lease.cell,
+                                    static_cast<uint32_t>(lease.seq.number())};
+      report.session_lease = &name;
+      sum += lease.uid.number();
+      if (pool_->Report(report, now_, effects_).disposition != core::Disposition::kAccepted) {
+        abort();
+      }
+    }
+    effects_.clear();
+  }
+  return sum;
+}
+
 uint64_t Fleet::Run(int steps) {
   uint64_t sum = 0;
   for (int i = 0; i < steps; ++i) {

@@ -37,6 +37,9 @@ class Fleet {
   Fleet(Situation situation, int credentials, bool shuffled);
   // Returns something that depends on every answer. Aborts on an answer that should not be.
   uint64_t Run(int steps);
+  // The same with a session: stock in batches, each lease of which is reported as a success. A step
+  // is one lease. The lock is taken once for a batch of either.
+  uint64_t RunStock(int steps);
 
  private:
   void Load(int credentials, bool shuffled);
@@ -51,6 +54,8 @@ class Fleet {
   core::Effects effects_;
   core::Verdict success_;
   core::LeaseClaims claims_;
+  core::SessionId session_;  // of RunStock
+  std::vector<core::StockLease> stock_;
   std::vector<std::string> sessions_;
   size_t next_session_ = 0;
   std::mutex mutex_;
