@@ -1,0 +1,361 @@
+#include "tests/client/session_fixture.h"
+
+namespace credbroker::client {
+namespace {
+
+class Connect : public SessionTest {};
+
+TEST_F(Connect, HandsOutNothingAfterTheTtlOfTheLastAnsweredPingAlsoIfTheProcessWasStopped) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  clock_->Advance(absl::Seconds(14));
+  EXPECT_TRUE(shared_->TakeStock(target).has_value());
+  // Nobody of this process ran meanwhile: no timer, no event.
+  clock_->Advance(absl::Seconds(1));
+  EXPECT_FALSE(shared_->valid());
+  EXPECT_FALSE(shared_->TakeStock(target).has_value());
+}
+
+TEST_F(Connect, CountsTheTtlFromWhenThePingWasSentNotFromItsAnswer) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  Pass(absl::Seconds(4));
+  broker_.SetAnswering(false);
+  Pass(absl::Seconds(3));  // a ping goes out at 5 s
+  clock_->Advance(absl::Seconds(6));
+  broker_.SetAnswering(true);
+  for (StreamEvent event = broker_.Poll(absl::ZeroDuration());
+       event.kind != StreamEvent::Kind::kNone; event = broker_.Poll(absl::ZeroDuration())) {
+    core_->Handle(event);  // answered at 13 s
+  }
+  clock_->Advance(absl::Seconds(6));
+  EXPECT_TRUE(shared_->TakeStock(target).has_value());
+  clock_->Advance(absl::Seconds(2));  // 21 s
+  EXPECT_FALSE(shared_->TakeStock(target).has_value());
+}
+
+TEST_F(Connect, StaysValidWhilePingsAreAnswered) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  Pass(absl::Seconds(55));
+  EXPECT_TRUE(shared_->TakeStock(target).has_value());
+  EXPECT_EQ(broker_.opened(), 1);
+}
+
+TEST_F(Connect, CutsAStreamWhosePingsAreNotAnswered) {
+  Start();
+  broker_.SetAnswering(false);
+  Pass(absl::Seconds(16));
+  broker_.SetAnswering(true);
+  EXPECT_GE(broker_.opened(), 2);
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+}
+
+TEST_F(Connect, BacksOffWithFullJitterBetween50MillisecondsAnd5Seconds) {
+  Start();
+  random_->SetFraction(0.999999);
+  broker_.SetReachable(false);
+  broker_.Break();
+  Settle();
+  std::vector<absl::Duration> waits;
+  for (int i = 0; i < 9; ++i) {
+    const int before = broker_.opened();
+    absl::Duration waited;
+    while (broker_.opened() == before && waited < absl::Seconds(10)) {
+      clock_->Advance(absl::Milliseconds(10));
+      waited += absl::Milliseconds(10);
+      Settle();
+    }
+    waits.push_back(waited);
+  }
+  const auto near = [](int ms) {
+    return testing::AllOf(testing::Ge(absl::Milliseconds(ms - 10)),
+                          testing::Le(absl::Milliseconds(ms + 10)));
+  };
+  EXPECT_THAT(waits, testing::ElementsAre(near(50), near(100), near(200), near(400), near(800),
+                                          near(1600), near(3200), near(5000), near(5000)));
+  // And at the other end of the jitter at once.
+  random_->SetFraction(0);
+  broker_.SetReachable(true);
+  Pass(absl::Seconds(6));
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+  broker_.Break();
+  Settle();
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+}
+
+TEST_F(Connect, GoesOnWithItsSessionAndItsLeasesAfterABreak) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  std::optional<Lease> held = shared_->TakeStock(target);
+  random_->SetFraction(0.5);
+  broker_.Break();
+  Settle();
+  EXPECT_EQ(shared_->state(), ConnectionState::kReconnecting);
+  // Stock goes out meanwhile.
+  std::optional<Lease> meanwhile = shared_->TakeStock(target);
+  ASSERT_TRUE(meanwhile.has_value());
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+  EXPECT_TRUE(states_.back().resumed);
+  EXPECT_EQ(broker_.last_hello().size(), 8);
+  EXPECT_FALSE(held->revoked());
+  held->ReportSuccess();
+  meanwhile->ReportSuccess();
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(broker_.succeeded().size(), 2);
+}
+
+TEST_F(Connect, PresentsItsLeasesByTicketToABrokerThatRestarted) {
+  Start();
+  Lease held = TakeDirect(DeclareStock(0));
+  broker_.Restart();
+  broker_.Break();
+  Pass(absl::Seconds(1));
+  EXPECT_FALSE(states_.back().resumed);
+  ASSERT_EQ(broker_.last_hello().size(), 1);
+  EXPECT_EQ(broker_.last_hello()[0].ticket(), "ticket-a");
+  EXPECT_FALSE(held.revoked());
+  const uint64_t number = broker_.leases().begin()->first;
+  held.ReportSuccess();
+  Pass(absl::Seconds(1));
+  EXPECT_THAT(broker_.succeeded(), testing::ElementsAre(number));
+}
+
+TEST_F(Connect, PresentsManyLeasesInSeveralMessages) {
+  Start();
+  const TargetId target = DeclareStock(0, 0);
+  std::vector<Lease> held;
+  for (int i = 0; i < 1200; ++i) held.push_back(TakeDirect(target));
+  broker_.TakeWritten();
+  broker_.Break();
+  Pass(absl::Seconds(1));
+  std::vector<v1::SessionRequest> written = broker_.TakeWritten();
+  ASSERT_GE(written.size(), 2);
+  EXPECT_EQ(written[0].hello().leases_size(), 1000);
+  EXPECT_TRUE(written[0].hello().more());
+  EXPECT_EQ(written[1].hello().leases_size(), 200);
+  EXPECT_FALSE(written[1].hello().more());
+  for (const auto& request : written) {
+    EXPECT_LE(request.reports_size() + request.succeeded_leases_size() +
+                  request.released_leases_size() + request.acquires_size(),
+              1024);
+  }
+}
+
+TEST_F(Connect, FlagsALeaseInUseThatWasRefusedAndDropsOneInStock) {
+  Start();
+  const TargetId target = DeclareStock(4);
+  std::optional<Lease> held = shared_->TakeStock(target);
+  broker_.RefuseResume("a");
+  broker_.Break();
+  Settle();
+  clock_->Advance(absl::Seconds(1));
+  Settle();
+  EXPECT_TRUE(held->revoked());
+  EXPECT_EQ(held->revoke_reason(), v1::SESSION_REVOCATION_REASON_LEASE_ENDED);
+  ASSERT_FALSE(revoked_.empty());
+  EXPECT_THAT(revoked_.back().cancel, testing::ElementsAre(held->local_id()));
+  EXPECT_EQ(revoked_.back().dropped, 3);
+}
+
+TEST_F(Connect, RefusesAnOlderEpoch) {
+  broker_.set_epoch(7);
+  Start();
+  EXPECT_EQ(shared_->stats().epoch, 7);
+  broker_.set_epoch(6);
+  broker_.Break();
+  random_->SetFraction(0.9);
+  Pass(absl::Seconds(2));
+  EXPECT_NE(shared_->state(), ConnectionState::kConnected);
+  EXPECT_GE(broker_.opened(), 3);
+  broker_.set_epoch(8);
+  Pass(absl::Seconds(6));
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+  EXPECT_EQ(states_.back().epoch, 8);
+}
+
+TEST_F(Connect, ReconnectsAtItsMomentWhenAskedToGoAway) {
+  Start();
+  random_->SetFraction(0.5);
+  v1::SessionResponse response;
+  response.mutable_go_away()->mutable_spread()->set_seconds(10);
+  response.mutable_go_away()->set_owner("unix:/owner.sock");
+  broker_.Send(response);
+  Pass(absl::Milliseconds(4900), absl::Milliseconds(100));
+  EXPECT_EQ(broker_.opened(), 1);
+  Pass(absl::Milliseconds(200), absl::Milliseconds(100));
+  EXPECT_EQ(broker_.opened(), 2);
+  EXPECT_EQ(broker_.last_owner(), "unix:/owner.sock");
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+}
+
+TEST_F(Connect, DoesNotComeBackBeforeItsMomentWhenTheStreamEndsEarlier) {
+  Start();
+  random_->SetFraction(0.5);
+  v1::SessionResponse response;
+  response.mutable_go_away()->mutable_spread()->set_seconds(10);
+  broker_.Send(response);
+  Settle();
+  broker_.Break();
+  Pass(absl::Milliseconds(4900), absl::Milliseconds(100));
+  EXPECT_EQ(broker_.opened(), 1);
+  Pass(absl::Milliseconds(200), absl::Milliseconds(100));
+  EXPECT_EQ(broker_.opened(), 2);
+}
+
+TEST_F(Connect, TellsOfEachStateOnce) {
+  Start();
+  Lose();
+  ComeBack();
+  std::vector<ConnectionState> seen;
+  for (const ConnectionEvent& event : states_) seen.push_back(event.state);
+  EXPECT_THAT(seen,
+              testing::ElementsAre(ConnectionState::kConnected, ConnectionState::kReconnecting,
+                                   ConnectionState::kLost, ConnectionState::kConnected));
+}
+
+// --- While the session is lost ---
+
+class Lost : public SessionTest {
+ protected:
+  TargetId DeclareServeLast(int max = 64) {
+    Target target;
+    target.stock = {.max = 8, .initial = 8};
+    target.when_lost = WhenLost::kServeLast;
+    target.max_serve_last = max;
+    return Declare(target);
+  }
+};
+
+TEST_F(Lost, VoidsTheStockAndFailsAcquiresAtOnce) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  Lose();
+  EXPECT_EQ(InStock(), 0);
+  EXPECT_FALSE(shared_->TakeStock(target).has_value());
+  auto answer = Ask(target);
+  ASSERT_TRUE(answer->answered());
+  EXPECT_EQ(LocalReasonOf(answer->status()), LocalReason::kSessionLost);
+  EXPECT_TRUE(RetryDelayOf(answer->status()).has_value());
+}
+
+TEST_F(Lost, AnswersTheCallsThatWait) {
+  Start();
+  const TargetId target = DeclareStock(0);
+  broker_.HoldAcquires(true);
+  auto answer = Ask(target, {}, absl::Seconds(60));
+  EXPECT_FALSE(answer->answered());
+  Lose();
+  ASSERT_TRUE(answer->answered());
+  EXPECT_EQ(LocalReasonOf(answer->status()), LocalReason::kSessionLost);
+}
+
+TEST_F(Lost, FlagsLeasesOfCappedCredentialsForTheirSlotsGoToOthers) {
+  Start();
+  const TargetId target = DeclareStock(0, 0);
+  Lease open = TakeDirect(target);
+  broker_.Add("a", {.available = false});
+  broker_.Add("capped", {.capped = true});
+  Lease capped = TakeDirect(target);
+  Lose();
+  EXPECT_FALSE(open.revoked());
+  EXPECT_TRUE(capped.revoked());
+  EXPECT_THAT(revoked_.back().cancel, testing::ElementsAre(capped.local_id()));
+}
+
+TEST_F(Lost, ServesTheLastKnownMaterialWhereTheTargetSaysSo) {
+  Start();
+  const TargetId target = DeclareServeLast();
+  Lose();
+  Lease lease = TakeDirect(target);
+  EXPECT_TRUE(lease.served_last());
+  EXPECT_EQ(lease.headers()[0].value.reveal(), "Bearer a v1");
+}
+
+TEST_F(Lost, ServesNeitherCappedNorRevokedNorExpiredNorFailedNorExcludedMaterial) {
+  broker_.Add("expires", {.material_expires = absl::FromUnixSeconds(FakeBroker::kStartSeconds) +
+                                              absl::Seconds(60)});
+  broker_.Add("capped", {.capped = true});
+  broker_.Add("revoked");
+  Start();
+  const TargetId target = DeclareServeLast();
+  for (int i = 0; i < 8; ++i) TakeDirect(target).Release();
+  broker_.Revoke("revoked", v1::SESSION_REVOCATION_REASON_DISABLED);
+  Settle();
+  Lose();
+  std::set<std::string> served;
+  for (int i = 0; i < 8; ++i) served.insert(TakeDirect(target).credential_id());
+  EXPECT_THAT(served, testing::ElementsAre("a", "expires"));
+  v1::AcquireRequest request;
+  request.add_excluded_credential_ids("a");
+  EXPECT_EQ(Ask(target, request)->lease().credential_id(), "expires");
+  Pass(absl::Seconds(50));
+  auto gone = Ask(target, request);
+  EXPECT_EQ(LocalReasonOf(gone->status()), LocalReason::kNothingToServe);
+  TakeDirect(target).Report(Outcome::Status(429));
+  Settle();
+  EXPECT_EQ(LocalReasonOf(Ask(target)->status()), LocalReason::kNothingToServe);
+}
+
+TEST_F(Lost, ServesAtMostSoManyAtATime) {
+  Start();
+  const TargetId target = DeclareServeLast(2);
+  Lose();
+  Lease first = TakeDirect(target);
+  Lease second = TakeDirect(target);
+  EXPECT_EQ(LocalReasonOf(Ask(target)->status()), LocalReason::kServeLastBusy);
+  first.ReportSuccess();
+  Settle();
+  EXPECT_TRUE(TakeDirect(target));
+}
+
+TEST_F(Lost, PresentsWhatItServedAndReportsItWhenTheBrokerIsBack) {
+  Start();
+  const TargetId target = DeclareServeLast();
+  Lose();
+  broker_.Restart();
+  Lease live = TakeDirect(target);
+  TakeDirect(target).Report(Outcome::Status(500));
+  TakeDirect(target).Release();
+  Settle();
+  ComeBack();
+  // The released one is nobody's business any more.
+  EXPECT_EQ(broker_.last_hello().size(), 2);
+  for (const auto& lease : broker_.last_hello()) EXPECT_EQ(lease.ticket(), "ticket-a");
+  ASSERT_EQ(broker_.reports().size(), 1);
+  EXPECT_EQ(broker_.reports()[0].item().http_status(), 500);
+  EXPECT_TRUE(broker_.reports()[0].item().has_event_time());
+  EXPECT_FALSE(live.revoked());
+  const size_t before = broker_.succeeded().size();
+  live.ReportSuccess();
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(broker_.succeeded().size(), before + 1);
+}
+
+TEST_F(Lost, FlagsWhatItServedWhereTheBrokerRefusesIt) {
+  Start();
+  const TargetId target = DeclareServeLast();
+  Lose();
+  Lease lease = TakeDirect(target);
+  broker_.RefuseResume("a");
+  ComeBack();
+  EXPECT_TRUE(lease.revoked());
+  EXPECT_TRUE(lease.served_last());
+}
+
+TEST_F(Lost, DoesNotServeWhatWasRevokedBeforeToTheNextSession) {
+  Start();
+  const TargetId target = DeclareServeLast();
+  broker_.Revoke("a", v1::SESSION_REVOCATION_REASON_DISABLED);
+  Settle();
+  Lose();
+  broker_.Restart();
+  ComeBack();
+  Lose();
+  EXPECT_EQ(LocalReasonOf(Ask(target)->status()), LocalReason::kNothingToServe);
+}
+
+}  // namespace
+}  // namespace credbroker::client
