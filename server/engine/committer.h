@@ -70,6 +70,9 @@ class Committer {
     bool opened = false;
   };
 
+  // Lets others at the pool's lock between two steps: std::mutex is not fair, and a thread that
+  // unlocks and locks again at once usually wins.
+  static void LetOthersIn();
   void Run();
   bool WaitForWork();
   void ProcessPending();
