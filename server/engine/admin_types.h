@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "core/edit.h"
 #include "core/view.h"
+#include "server/store/record.h"
 
 namespace credbroker::engine {
 
@@ -49,6 +50,8 @@ struct UpdateRequest {
   // Fields that are non-empty replace the stored ones, all others stay: an absent field never
   // removes a secret. Null: the secret stays.
   std::shared_ptr<const core::SecretMaterial> secret;
+  // Refresh tokens that were exchanged for it: remembered in the same commit.
+  std::vector<store::SpentToken> spent;
 };
 
 struct DeleteRequest {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/edit_work.h"
 #include "server/engine/etag.h"
+#include "server/engine/ledger_commands.h"
 #include "server/engine/random_id.h"
 
 namespace credbroker::engine {
@@ -112,6 +113,13 @@ class UpdateWork : public EditWork {
       if (edit.document == nullptr) edit.why = core::Why::kSecretReplaced;
     }
     return edit;
+  }
+  absl::Status BuildMore(const WorkContext& context, std::vector<store::Write>& writes) override {
+    if (tasks().front().row) BuildSpent(context, request_.spent, writes);
+    return absl::OkStatus();
+  }
+  void Note(const WorkContext& context) override {
+    if (tasks().front().row) NoteSpent(context, request_.spent);
   }
   void Answer(const WorkContext& context, const absl::Status& status) override {
     if (!status.ok()) return std::move(done_)(status);
@@ -308,36 +316,6 @@ class ImportWork : public EditWork {
   Done<ImportResult> done_;
 };
 
-// The live-sessions marker: touches no credential.
-class SessionsLiveWork : public EditWork {
- public:
-  SessionsLiveWork(bool live, Done<bool> done)
-      : EditWork(Caller{.actor = "broker"}, "SetSessionsLive"),
-        live_(live),
-        done_(std::move(done)) {
-    AddKey("\nlive-sessions");
-  }
-
- private:
-  absl::StatusOr<std::optional<Edit>> MakeEdit(size_t, const CredentialView*, absl::Time) override {
-    return std::optional<Edit>();
-  }
-  absl::Status BuildMore(const WorkContext& context, std::vector<store::Write>& writes) override {
-    const store::LeaseMarker marker{
-        .live = live_, .epoch = context.epoch, .since = context.pool->Now()};
-    writes.push_back(context.sealer->Put(RowKind::kLeaseMarker, store::kLeaseMarkerKey,
-                                         store::EncodeLeaseMarker(marker)));
-    return absl::OkStatus();
-  }
-  void Answer(const WorkContext&, const absl::Status& status) override {
-    if (!status.ok()) return std::move(done_)(status);
-    std::move(done_)(live_);
-  }
-
-  const bool live_;
-  Done<bool> done_;
-};
-
 }  // namespace
 
 std::shared_ptr<const SecretMaterial> MergeSecrets(const SecretMaterial* stored,
@@ -381,9 +359,6 @@ std::unique_ptr<Work> NewReset(ResetRequest request, Done<ResetResult> done) {
 }
 std::unique_ptr<Work> NewImport(ImportRequest request, Done<ImportResult> done) {
   return std::make_unique<ImportWork>(std::move(request), std::move(done));
-}
-std::unique_ptr<Work> NewSessionsLive(bool live, Done<bool> done) {
-  return std::make_unique<SessionsLiveWork>(live, std::move(done));
 }
 
 }  // namespace credbroker::engine

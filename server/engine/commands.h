@@ -15,7 +15,6 @@ std::unique_ptr<Work> NewDelete(DeleteRequest request, Done<DeleteResult> done);
 std::unique_ptr<Work> NewSetIntent(IntentRequest request, Done<IntentResult> done);
 std::unique_ptr<Work> NewReset(ResetRequest request, Done<ResetResult> done);
 std::unique_ptr<Work> NewImport(ImportRequest request, Done<ImportResult> done);
-std::unique_ptr<Work> NewSessionsLive(bool live, Done<bool> done);
 
 // `given` over `stored` (null: none): absent fields of `given` keep what is stored.
 std::shared_ptr<const core::SecretMaterial> MergeSecrets(const core::SecretMaterial* stored,

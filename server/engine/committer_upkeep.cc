@@ -99,6 +99,9 @@ void Committer::Purge() {
       writes.push_back(RecordSealer::Erase(RowKind::kBatch, store::BatchKey(id, part)));
     }
   }
+  for (const uint64_t hash : expired.spent) {
+    writes.push_back(RecordSealer::Erase(RowKind::kSpentToken, store::SpentTokenKey(hash)));
+  }
   for (const auto& [id, uid] : expired.tombstones) {
     writes.push_back(RecordSealer::Erase(RowKind::kTombstone, id));
     auto lines = context_.store->ReadPrefix({.kind = RowKind::kHistory,

@@ -1,5 +1,6 @@
 #include "server/engine/edit_work.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,6 +28,31 @@ const core::ProviderSettings& ProviderOf(const core::Settings& settings, const s
 }
 
 }  // namespace
+
+absl::Status CheckLabels(const core::Settings& settings, const core::Document* before,
+                         const core::Document& after) {
+  for (const auto& label : after.labels) {
+    // What the credential had may stay: the configuration may have dropped a key since.
+    if (before != nullptr &&
+        std::find(before->labels.begin(), before->labels.end(), label) != before->labels.end()) {
+      continue;
+    }
+    const auto declared = std::find_if(settings.labels.begin(), settings.labels.end(),
+                                       [&](const auto& each) { return each.first == label.first; });
+    if (declared == settings.labels.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("labels.", label.first,
+                       ": the key is not declared; add it to `labels` of the configuration"));
+    }
+    const std::vector<std::string>& values = declared->second;
+    if (!values.empty() && std::find(values.begin(), values.end(), label.second) == values.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("labels.", label.first, ": '", label.second,
+                       "' is not among its values in `labels` of the configuration"));
+    }
+  }
+  return absl::OkStatus();
+}
 
 EditWork::EditWork(Caller caller, absl::string_view method)
     : caller_(std::move(caller)), method_(method) {
@@ -74,6 +100,12 @@ absl::Status EditWork::PrepareRow(const WorkContext& context, const core::Pool& 
   core::Edit& wanted = **edit;
   wanted.id = task.id;
   wanted.actor = caller_.actor;
+  // What an undo or a returning file brings back was fine once.
+  if (wanted.document != nullptr && !wanted.revive_uid && !wanted.document->labels.empty()) {
+    absl::Status labels =
+        CheckLabels(*context.pool->settings(), task.before.get(), *wanted.document);
+    if (!labels.ok()) return labels;
+  }
   if (wanted.op == core::Edit::Op::kCreate) {
     if (context.quarantined != nullptr && context.quarantined->contains(task.id)) {
       return absl::FailedPreconditionError(

@@ -106,6 +106,11 @@ class EditWork : public Work {
   bool flush_health_ = false;
 };
 
+// INVALID_ARGUMENT: a label of `after` that `before` (may be null) has not, with a key or value
+// that the configuration does not allow.
+absl::Status CheckLabels(const core::Settings& settings, const core::Document* before,
+                         const core::Document& after);
+
 // The view of a credential, or NOT_FOUND.
 absl::StatusOr<core::CredentialView> ViewOf(const WorkContext& context, absl::string_view id);
 

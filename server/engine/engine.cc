@@ -6,7 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/batch.h"
 #include "server/engine/commands.h"
+#include "server/engine/edit_work.h"
 #include "server/engine/engine_state.h"
+#include "server/engine/ledger_commands.h"
 
 namespace credbroker::engine {
 
@@ -170,6 +172,29 @@ absl::StatusOr<std::vector<SourceDigest>> Engine::ReadDigests(absl::string_view 
   }
 }
 
+absl::Status Engine::CheckLabels(const core::Document* before, const core::Document& after) const {
+  return engine::CheckLabels(*state_->settings(), before, after);
+}
+
+absl::StatusOr<std::vector<store::SpentToken>> Engine::ReadSpentTokens() const {
+  if (!state_->serving()) return absl::UnavailableError(ready().message());
+  std::vector<store::SpentToken> tokens;
+  store::PrefixQuery query{
+      .kind = store::RowKind::kSpentToken, .prefix = "", .after = "", .limit = 1000};
+  while (true) {
+    absl::StatusOr<std::vector<store::Row>> rows = state_->store_.ReadPrefix(query);
+    if (!rows.ok()) return rows.status();
+    for (const store::Row& row : *rows) {
+      absl::StatusOr<core::Secret> plain = state_->sealer_->Open(row);
+      if (!plain.ok()) continue;
+      absl::StatusOr<store::SpentToken> token = store::DecodeSpentToken(plain->reveal());
+      if (token.ok()) tokens.push_back(*std::move(token));
+    }
+    if (rows->size() < query.limit) return tokens;
+    query.after = rows->back().key;
+  }
+}
+
 absl::StatusOr<std::optional<std::string>> Engine::ReadDigest(absl::string_view id) const {
   if (!state_->serving()) return absl::UnavailableError(ready().message());
   absl::StatusOr<store::Row> row = ReadRow(state_->store_, store::RowKind::kSourceDigest, id);
@@ -221,6 +246,9 @@ void Engine::UndoBatch(UndoRequest request, Done<BatchResult> done) {
 }
 void Engine::ApplyImport(ImportRequest request, Done<ImportResult> done) {
   state_->Submit(NewImport(std::move(request), std::move(done)));
+}
+void Engine::SpendTokens(std::vector<store::SpentToken> tokens, Done<bool> done) {
+  state_->Submit(NewSpend(std::move(tokens), std::move(done)));
 }
 void Engine::SetSessionsLive(bool live, Done<bool> done) {
   state_->Submit(NewSessionsLive(live, std::move(done)));

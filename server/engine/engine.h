@@ -165,6 +165,10 @@ class Engine {
   // The present secret of a credential. Blocks on I/O. For the refresher and the importer only.
   absl::StatusOr<std::shared_ptr<const core::SecretMaterial>> ReadSecret(
       absl::string_view id) const;
+  // As the edits check it: INVALID_ARGUMENT: a label that is new in `after` is not declared.
+  absl::Status CheckLabels(const core::Document* before, const core::Document& after) const;
+  // Refresh tokens that were exchanged here in the last 90 days. Blocks on I/O.
+  absl::StatusOr<std::vector<store::SpentToken>> ReadSpentTokens() const;
   // What importers stored for a source. Blocks on I/O.
   absl::StatusOr<std::vector<SourceDigest>> ReadDigests(absl::string_view source) const;
   // The one of `id`, a credential or an entry of a file; nothing: none that can be read.
@@ -179,6 +183,9 @@ class Engine {
   // full), UNAVAILABLE (store).
   void Create(CreateRequest request, Done<core::CredentialView> done);
   void Update(UpdateRequest request, Done<core::CredentialView> done);
+  // Remembers refresh tokens that were exchanged, whatever came of it; those of an exchange that
+  // gave a new one go with its UpdateRequest.
+  void SpendTokens(std::vector<store::SpentToken> tokens, Done<bool> done);
   void Delete(DeleteRequest request, Done<DeleteResult> done);
   void SetIntent(IntentRequest request, Done<IntentResult> done);
   void Reset(ResetRequest request, Done<ResetResult> done);

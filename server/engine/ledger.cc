@@ -22,6 +22,8 @@ void Ledger::AddBatch(const std::string& batch_id, BatchName name) {
 
 void Ledger::AddTombstone(const std::string& id, TombstoneName name) { tombstones_[id] = name; }
 
+void Ledger::AddSpent(uint64_t hash, absl::Time when) { spent_.emplace(when, hash); }
+
 const store::RequestEntry* Ledger::FindRequest(absl::string_view key, absl::Time now) const {
   const auto found = requests_.find(key);
   if (found == requests_.end() || Past(found->second.time, now)) return nullptr;
@@ -67,6 +69,12 @@ Ledger::Expired Ledger::TakeExpired(absl::Time now, size_t limit) {
       [&](const std::string& id, const TombstoneName& name) {
         expired.tombstones.emplace_back(id, name.uid);
       });
+  while (!spent_.empty() && taken < limit &&
+         (spent_.size() > kMaxSpentTokens || spent_.begin()->first + kSpentRetention <= now)) {
+    expired.spent.push_back(spent_.begin()->second);
+    spent_.erase(spent_.begin());
+    ++taken;
+  }
   return expired;
 }
 

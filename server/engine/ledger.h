@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,9 @@
 namespace credbroker::engine {
 
 inline constexpr absl::Duration kLedgerRetention = absl::Hours(24);
+// Of spent refresh tokens: a backup of a login's file may be older than any other thing kept here.
+inline constexpr absl::Duration kSpentRetention = absl::Hours(24 * 90);
+inline constexpr size_t kMaxSpentTokens = 262'144;  // the oldest go first
 
 class Ledger {
  public:
@@ -36,6 +40,7 @@ class Ledger {
   void AddRequest(store::RequestEntry entry);
   void AddBatch(const std::string& batch_id, BatchName name);
   void AddTombstone(const std::string& id, TombstoneName name);
+  void AddSpent(uint64_t hash, absl::Time when);
   void DropTombstone(const std::string& id) { tombstones_.erase(id); }
 
   // Null: unknown or older than 24 h.
@@ -48,15 +53,21 @@ class Ledger {
     std::vector<std::string> requests;                          // keys
     std::vector<std::pair<std::string, uint32_t>> batches;      // id, parts
     std::vector<std::pair<std::string, core::Uid>> tombstones;  // id, uid
-    bool empty() const { return requests.empty() && batches.empty() && tombstones.empty(); }
+    std::vector<uint64_t> spent;                                // hashes
+    bool empty() const {
+      return requests.empty() && batches.empty() && tombstones.empty() && spent.empty();
+    }
   };
   Expired TakeExpired(absl::Time now, size_t limit);
-  size_t size() const { return requests_.size() + batches_.size() + tombstones_.size(); }
+  size_t size() const {
+    return requests_.size() + batches_.size() + tombstones_.size() + spent_.size();
+  }
 
  private:
   absl::flat_hash_map<std::string, store::RequestEntry> requests_;
   absl::flat_hash_map<std::string, BatchName> batches_;
   absl::flat_hash_map<std::string, TombstoneName> tombstones_;
+  std::set<std::pair<absl::Time, uint64_t>> spent_;  // oldest first
 };
 
 }  // namespace credbroker::engine

@@ -250,6 +250,11 @@ class Loading {
                                 out_.ledger.AddRequest(std::move(entry));
                                 return absl::OkStatus();
                               });
+    Each<store::SpentToken>(RowKind::kSpentToken, With(&store::DecodeSpentToken),
+                            [&](const Row&, store::SpentToken token) -> absl::Status {
+                              out_.ledger.AddSpent(token.hash, token.when);
+                              return absl::OkStatus();
+                            });
     Each<store::LeaseMarker>(RowKind::kLeaseMarker, With(&store::DecodeLeaseMarker),
                              [&](const Row&, store::LeaseMarker marker) -> absl::Status {
                                out_.marker = marker;

@@ -27,6 +27,13 @@ class EngineFleet final : public Fleet {
   absl::StatusOr<std::optional<std::string>> ReadDigest(absl::string_view id) const override;
   absl::StatusOr<std::vector<engine::SourceDigest>> ReadDigests(
       absl::string_view parent) const override;
+  absl::Status CheckLabels(const core::Document* before,
+                           const core::Document& after) const override {
+    return engine_.CheckLabels(before, after);
+  }
+  absl::StatusOr<std::vector<store::SpentToken>> ReadSpentTokens() const override {
+    return engine_.ReadSpentTokens();
+  }
   absl::StatusOr<std::vector<absl::Status>> Apply(engine::ImportRequest request) override;
 
  private:

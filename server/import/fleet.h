@@ -19,6 +19,7 @@
 #include "core/credential.h"
 #include "core/view.h"
 #include "server/engine/admin_types.h"
+#include "server/store/record.h"
 
 namespace credbroker::import {
 
@@ -56,6 +57,12 @@ class Fleet {
   // Records whose id begins with `parent` and "/": of a source, or of the entries of a file.
   virtual absl::StatusOr<std::vector<engine::SourceDigest>> ReadDigests(
       absl::string_view parent) const = 0;
+  // INVALID_ARGUMENT: a label that is new in `after` (before: null, or what it was) is not
+  // declared.
+  virtual absl::Status CheckLabels(const core::Document* before,
+                                   const core::Document& after) const = 0;
+  // Refresh tokens that were exchanged here in the last 90 days.
+  virtual absl::StatusOr<std::vector<store::SpentToken>> ReadSpentTokens() const = 0;
   // All rows that are accepted and all records but those of a refused row, or on error nothing. One
   // status per edit; ABORTED: it was changed since it was read. Waits until it is durable.
   virtual absl::StatusOr<std::vector<absl::Status>> Apply(engine::ImportRequest request) = 0;

@@ -35,6 +35,10 @@ class Importer::State {
 };
 
 absl::Status Importer::State::LoadOwners() {
+  if (loaded) return absl::OkStatus();
+  auto spent = fleet.ReadSpentTokens();
+  if (!spent.ok()) return spent.status();
+  for (const store::SpentToken& token : *spent) book.Spend(token.hash, token.when);
   absl::flat_hash_set<std::string> names;
   std::vector<std::string> loose;  // logins that came by no file
   fleet.Visit([&](const core::Document& document) {
@@ -85,6 +89,24 @@ Importer::~Importer() = default;
 
 TokenBook& Importer::tokens() { return state_->book; }
 
+absl::Status Importer::LoadTokens() {
+  engine::MutexLock lock(state_->run_mutex);
+  return state_->LoadOwners();
+}
+
+Importer::TokenVerdict Importer::JudgeToken(absl::string_view id, const core::Secret& token) const {
+  const TokenBook& book = state_->book;
+  const TokenBook::Hash hash = book.HashOf(token);
+  if (book.Spent(hash, state_->fleet.Now())) return TokenVerdict::kSpent;
+  if (!book.OwnedByOther(hash, id)) return TokenVerdict::kFree;
+  // Whoever held it may be gone by now.
+  const std::optional<uint64_t> owner = book.OwnerOf(hash);
+  bool lives = false;
+  state_->fleet.Visit(
+      [&](const core::Document& document) { lives |= owner == book.OwnerHash(document.id); });
+  return lives ? TokenVerdict::kOwned : TokenVerdict::kFree;
+}
+
 absl::StatusOr<ImportReport> Importer::Import(const ImportJob& job, std::vector<SourceFile> files) {
   if (job.source.key_per_line && job.source.provider.empty()) {
     return absl::InvalidArgumentError("provider: is required for lists of keys");
@@ -94,9 +116,7 @@ absl::StatusOr<ImportReport> Importer::Import(const ImportJob& job, std::vector<
   }
   State& state = *state_;
   engine::MutexLock lock(state.run_mutex);
-  if (!state.loaded) {
-    if (absl::Status status = state.LoadOwners(); !status.ok()) return status;
-  }
+  if (absl::Status status = state.LoadOwners(); !status.ok()) return status;
   auto source = state.Load(job.source.name);
   if (!source.ok()) return source.status();
   ImportRun run({.source = job.source, .actor = job.actor, .by_hand = true, .dry_run = job.dry_run},
@@ -113,9 +133,7 @@ absl::StatusOr<ImportReport> Importer::Import(const ImportJob& job, std::vector<
 absl::StatusOr<ImportReport> Importer::Apply(Scan scan) {
   State& state = *state_;
   engine::MutexLock lock(state.run_mutex);
-  if (!state.loaded) {
-    if (absl::Status status = state.LoadOwners(); !status.ok()) return status;
-  }
+  if (absl::Status status = state.LoadOwners(); !status.ok()) return status;
   auto source = state.Load(scan.source.name);
   if (!source.ok()) return source.status();
   ImportRun run({.source = scan.source, .actor = scan.actor, .by_hand = false, .dry_run = false},

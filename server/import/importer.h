@@ -70,8 +70,15 @@ class Importer {
   // The same for a watched source. A rejected file is tried again when it changes.
   absl::StatusOr<ImportReport> Apply(Scan scan);
 
-  // Refresh tokens that are owned or spent here. The refresher tells it about exchanges.
+  // Refresh tokens that are owned or spent here. Whoever gives a credential a refresh token by
+  // another way than a file tells it (Own), and the refresher tells it about exchanges (Spend).
   TokenBook& tokens();
+  // Reads the book from the store, unless that was done. Blocks on I/O; the first import does it
+  // too.
+  absl::Status LoadTokens();
+  // Whether credential `id` may have the refresh token `token`. Walks the fleet when it may not.
+  enum class TokenVerdict { kFree, kSpent, kOwned };
+  TokenVerdict JudgeToken(absl::string_view id, const core::Secret& token) const;
 
  private:
   class State;

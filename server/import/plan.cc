@@ -180,6 +180,18 @@ absl::StatusOr<std::vector<PlannedRow>> Planner::PlanFile(const SourceFile& file
   return rows;
 }
 
+// Who holds `token` may be gone: deleted by an operator, of which nobody told the book.
+bool Planner::OwnerLives(TokenBook::Hash token) {
+  const std::optional<uint64_t> owner = book_.OwnerOf(token);
+  if (!owner) return false;
+  if (!living_) {
+    living_.emplace();
+    fleet_.Visit(
+        [&](const core::Document& document) { living_->insert(book_.OwnerHash(document.id)); });
+  }
+  return living_->contains(*owner);
+}
+
 bool Planner::CheckToken(const Entry& entry, PlannedRow& row) {
   const std::optional<TokenBook::Hash> token = entry.refresh_token();
   if (!token) return true;
@@ -190,7 +202,7 @@ bool Planner::CheckToken(const Entry& entry, PlannedRow& row) {
   }
   const auto claimed = claimed_.find(*token);
   bool owned = claimed != claimed_.end() && claimed->second != entry.id;
-  if (!owned && book_.OwnedByOther(*token, entry.id)) {
+  if (!owned && book_.OwnedByOther(*token, entry.id) && OwnerLives(*token)) {
     const auto released = released_.find(*token);
     owned = released == released_.end() || book_.OwnedByOther(*token, released->second);
   }
@@ -305,6 +317,10 @@ PlannedRow Planner::PlanCreation(Entry& entry, Action action) {
                                .reason = "its file says disabled",
                                .since = now,
                                .until = std::nullopt};
+  }
+  if (absl::Status labels = fleet_.CheckLabels(nullptr, *edit.document); !labels.ok()) {
+    Reject(row, Reason::kInvalidFile, std::string(labels.message()));
+    return row;
   }
   row.edit = std::move(edit);
   row.own = entry.refresh_token();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "core/edit.h"
 #include "server/import/applied_entry.h"
@@ -83,6 +84,7 @@ class Planner {
   absl::StatusOr<std::vector<AppliedEntry>> ReadFileRows(const std::string& base,
                                                          const std::string& path) const;
   absl::StatusOr<PlannedRow> PlanEntry(Entry& entry);
+  bool OwnerLives(TokenBook::Hash token);
   bool CheckToken(const Entry& entry, PlannedRow& row);
   absl::StatusOr<PlannedRow> PlanUpdate(Entry& entry, const Fleet::Present& present);
   absl::StatusOr<PlannedRow> PlanAbsent(Entry& entry);
@@ -103,6 +105,8 @@ class Planner {
   const Fleet& fleet_;
   const TokenBook& book_;
   const RetiredLogins& retired_;
+  // Hashes of the ids of all credentials; looked up once, when a token seems to have two owners.
+  std::optional<absl::flat_hash_set<uint64_t>> living_;
   // Refresh tokens this run gave to a credential: two files with one token are one too many.
   absl::flat_hash_map<TokenBook::Hash, std::string> claimed_;
   // Tokens that credentials of the present file hold, and whether their entry gives them up.

@@ -204,6 +204,13 @@ absl::StatusOr<PlannedRow> Planner::PlanUpdate(Entry& entry, const Fleet::Presen
   if (secret != nullptr) document->kind = entry.parsed->document.kind;
 
   const bool edited = !SameDocument(*document, old);
+  if (absl::Status labels = fleet_.CheckLabels(&old, *document); !labels.ok()) {
+    row.result.action = Action::kRejected;
+    row.result.reason = Reason::kInvalidFile;
+    row.result.message = std::string(labels.message());
+    row.result.changed_fields.clear();
+    return row;
+  }
   if (edited || secret != nullptr) {
     if (edited) document->extra_json = entry.parsed->document.extra_json;
     core::Edit edit{.op = core::Edit::Op::kUpdate,

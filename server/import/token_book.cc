@@ -34,6 +34,13 @@ void TokenBook::Spend(Hash token, absl::Time when) {
   spent_[token] = when;
 }
 
+std::optional<uint64_t> TokenBook::OwnerOf(Hash token) const {
+  MutexLock lock(mutex_);
+  const auto at = owned_.find(token);
+  if (at == owned_.end()) return std::nullopt;
+  return at->second;
+}
+
 bool TokenBook::OwnedByOther(Hash token, absl::string_view id) const {
   const uint64_t owner = IdHash(id);
   MutexLock lock(mutex_);

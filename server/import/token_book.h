@@ -1,6 +1,9 @@
 // Which refresh tokens this broker owns or has spent, by keyed hash: two owners of a rotating token
 // destroy it, and a spent one revokes the whole login at some providers.
 //
+// In memory: the importer fills it from the store at start; who spends a token writes it to the
+// store (engine::UpdateRequest::spent, Engine::SpendTokens) and then tells this book.
+//
 // Thread-safe.
 #ifndef CREDBROKER_SERVER_IMPORT_TOKEN_BOOK_H_
 #define CREDBROKER_SERVER_IMPORT_TOKEN_BOOK_H_
@@ -14,11 +17,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/secret.h"
+#include "server/engine/ledger.h"
 #include "server/engine/mutex.h"
 
 namespace credbroker::import {
 
-inline constexpr absl::Duration kSpentRetention = absl::Hours(24 * 90);
+using engine::kSpentRetention;
 
 class TokenBook {
  public:
@@ -37,6 +41,9 @@ class TokenBook {
   // It was exchanged at `when`; kept for 90 days.
   void Spend(Hash token, absl::Time when);
 
+  // Who holds it, as OwnerHash of its id; nothing: nobody.
+  std::optional<uint64_t> OwnerOf(Hash token) const;
+  uint64_t OwnerHash(absl::string_view id) const { return IdHash(id); }
   bool OwnedByOther(Hash token, absl::string_view id) const;
   bool Owned(Hash token) const;
   bool Spent(Hash token, absl::Time now) const;

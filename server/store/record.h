@@ -105,6 +105,16 @@ struct RequestEntry {
 std::string EncodeRequest(const RequestEntry& entry);
 absl::StatusOr<RequestEntry> DecodeRequest(absl::string_view bytes);
 
+// A refresh token that was exchanged here; the hash is the importer's (token_book.h).
+struct SpentToken {
+  uint64_t hash = 0;
+  absl::Time when = absl::UnixEpoch();
+  std::string credential_id;
+  friend bool operator==(const SpentToken&, const SpentToken&) = default;
+};
+std::string EncodeSpentToken(const SpentToken& token);
+absl::StatusOr<SpentToken> DecodeSpentToken(absl::string_view bytes);
+
 struct LeaseMarker {
   bool live = false;
   uint64_t epoch = 0;
@@ -138,6 +148,7 @@ struct HistoryName {
 std::optional<HistoryName> ParseHistoryKey(absl::string_view key);
 std::string BatchKey(absl::string_view batch_id, uint32_t part);
 std::string RequestKey(absl::string_view principal, absl::string_view request_id);
+std::string SpentTokenKey(uint64_t hash);
 std::string BackoffKey(absl::string_view provider, absl::string_view model);
 
 // What a secret is only good for: provider, group, proxy and base URL of the document and its

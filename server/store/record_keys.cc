@@ -65,6 +65,12 @@ std::string RequestKey(absl::string_view principal, absl::string_view request_id
   return key;
 }
 
+std::string SpentTokenKey(uint64_t hash) {
+  std::string key(8, '\0');
+  for (size_t i = 0; i < 8; ++i) key[i] = static_cast<char>(hash >> (56 - 8 * i) & 0xff);
+  return key;
+}
+
 std::string BackoffKey(absl::string_view provider, absl::string_view model) {
   std::string key(provider);
   key.push_back('\0');

@@ -133,6 +133,27 @@ absl::StatusOr<RequestEntry> DecodeRequest(absl::string_view bytes) {
                       .time = GetTime(record.time())};
 }
 
+std::string EncodeSpentToken(const SpentToken& token) {
+  v1::SpentTokenRecord record;
+  record.set_token_hash(SpentTokenKey(token.hash));
+  PutTime(token.when, record.mutable_time());
+  record.set_credential_id(token.credential_id);
+  return record.SerializeAsString();
+}
+
+absl::StatusOr<SpentToken> DecodeSpentToken(absl::string_view bytes) {
+  v1::SpentTokenRecord record;
+  if (absl::Status parsed = ParseRecord(bytes, &record); !parsed.ok()) return parsed;
+  if (record.token_hash().size() != 8) return BadRecord("token hash");
+  SpentToken token;
+  for (const char byte : record.token_hash()) {
+    token.hash = token.hash << 8 | static_cast<unsigned char>(byte);
+  }
+  token.when = GetTime(record.time());
+  token.credential_id = record.credential_id();
+  return token;
+}
+
 std::string EncodeLeaseMarker(const LeaseMarker& marker) {
   v1::LeaseMarkerRecord record;
   record.set_live(marker.live);

@@ -65,6 +65,7 @@ class EngineTest : public testing::Test {
     openai.name = "openai";
     openai.headers = {{"authorization", "Bearer {api_key}"}};
     options.settings.providers.push_back(openai);
+    options.settings.labels = {{"tier", {"gold", "silver"}}, {"team", {}}};
     return options;
   }
 

@@ -176,5 +176,51 @@ TEST(EtagTest, OnlyWhatWasWrittenIsRead) {
   }
 }
 
+absl::Status CreateLabelled(Engine& engine, const std::string& id, const std::string& key,
+                            const std::string& value) {
+  auto document = std::make_shared<core::Document>(*MakeDocument(id));
+  document->labels = {{key, value}};
+  Answer<core::CredentialView> answer;
+  engine.Create({.caller = {.actor = "ops"},
+                 .document = std::move(document),
+                 .secret = MakeSecret("sk-1"),
+                 .intent = {}},
+                answer.done());
+  return answer.Get().status();
+}
+
+TEST_F(EngineTest, ALabelNeedsADeclaredKeyAndAnAllowedValue) {
+  EXPECT_TRUE(CreateLabelled(*engine_, "a", "tier", "gold").ok());
+  EXPECT_TRUE(CreateLabelled(*engine_, "b", "team", "any").ok());
+  const absl::Status key = CreateLabelled(*engine_, "c", "colour", "red");
+  EXPECT_TRUE(absl::IsInvalidArgument(key)) << key;
+  EXPECT_EQ(key.message(),
+            "labels.colour: the key is not declared; add it to `labels` of the configuration");
+  const absl::Status value = CreateLabelled(*engine_, "c", "tier", "tin");
+  EXPECT_TRUE(absl::IsInvalidArgument(value)) << value;
+  EXPECT_FALSE(engine_->Get("c").has_value());
+}
+
+TEST_F(EngineTest, ALabelWhoseKeyWasDroppedStaysUntilItIsChanged) {
+  ASSERT_TRUE(CreateLabelled(*engine_, "a", "tier", "gold").ok());
+  EngineOptions without = Options();
+  without.settings.labels.clear();
+  ASSERT_TRUE(engine_->Reconfigure(without.settings, nullptr).ok());
+  const auto update = [&](std::function<absl::Status(core::Document&)> patch) {
+    Answer<core::CredentialView> answer;
+    engine_->Update({.caller = {.actor = "ops"}, .id = "a", .etag = "", .patch = std::move(patch)},
+                    answer.done());
+    return answer.Get().status();
+  };
+  EXPECT_TRUE(update([](core::Document& document) {
+                document.priority = 3;
+                return absl::OkStatus();
+              }).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(update([](core::Document& document) {
+    document.labels = {{"tier", "silver"}};
+    return absl::OkStatus();
+  })));
+}
+
 }  // namespace
 }  // namespace credbroker::engine

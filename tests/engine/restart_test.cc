@@ -1,6 +1,8 @@
 // What a new process finds: equality with the one before, quarantine, sealed starts.
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "server/engine/ledger.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace credbroker::engine {
@@ -53,6 +55,34 @@ TEST_F(RestartTest, TheStoreRebuildsEveryDurableField) {
   ASSERT_TRUE(started_.ok()) << started_;
   EXPECT_EQ(Durable(), before);
   EXPECT_EQ(engine_->Stats().load.quarantined, 0u);
+}
+
+TEST_F(RestartTest, SpentRefreshTokensAreStillKnown) {
+  ASSERT_TRUE(Create("a").ok());
+  const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(clock_.Now()));
+  const store::SpentToken one{.hash = 0xfedcba9876543210, .when = now, .credential_id = "a"};
+  const store::SpentToken two{.hash = 7, .when = now, .credential_id = "b"};
+  Answer<core::CredentialView> updated;
+  engine_->Update({.caller = {.actor = "ops"},
+                   .id = "a",
+                   .etag = "",
+                   .patch = nullptr,
+                   .secret = MakeSecret("sk-2"),
+                   .spent = {one}},
+                  updated.done());
+  ASSERT_TRUE(updated.Get().ok());
+  Answer<bool> spent;
+  engine_->SpendTokens({two}, spent.done());
+  ASSERT_TRUE(spent.Get().ok());
+  Restart();
+  EXPECT_THAT(*engine_->ReadSpentTokens(), testing::UnorderedElementsAre(one, two));
+  // Kept 90 days, then erased from the store as well.
+  clock_.Advance(kSpentRetention + absl::Hours(1));
+  ASSERT_TRUE(Create("b").ok());
+  engine_->Drain();
+  ASSERT_TRUE(Create("c").ok());
+  engine_->Drain();
+  EXPECT_THAT(*engine_->ReadSpentTokens(), testing::IsEmpty());
 }
 
 TEST_F(RestartTest, AUidIsNeverGivenTwice) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,8 @@ class FakeFleet final : public Fleet {
   std::map<std::string, Row> rows;
   std::map<std::string, Retired> tombstones;
   std::map<std::string, std::string> digests;
+  std::set<std::string> undeclared;  // label keys
+  std::vector<store::SpentToken> spent;
   int applies = 0;
   size_t edits = 0, largest = 0;
   std::function<void()> before_apply;  // once
@@ -73,6 +76,13 @@ class FakeFleet final : public Fleet {
     }
     return found;
   }
+  absl::Status CheckLabels(const core::Document*, const core::Document& after) const override {
+    for (const auto& [key, value] : after.labels) {
+      if (undeclared.contains(key)) return absl::InvalidArgumentError("labels." + key + ": no");
+    }
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<store::SpentToken>> ReadSpentTokens() const override { return spent; }
   absl::StatusOr<std::vector<absl::Status>> Apply(engine::ImportRequest request) override {
     if (before_apply) std::exchange(before_apply, nullptr)();
     if (!store.ok()) return store;

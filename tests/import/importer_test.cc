@@ -169,6 +169,40 @@ TEST_F(ImporterTest, ASpentRefreshTokenIsRejected) {
   EXPECT_EQ(report.count(Action::kCreated), 1);
 }
 
+TEST_F(ImporterTest, ATokenSpentBeforeARestartStaysRejected) {
+  fleet_.spent = {{.hash = TokenBook(fleet_.salt()).HashOf(core::Secret("dead")),
+                   .when = fleet_.now - absl::Hours(24 * 89),
+                   .credential_id = "s/old"}};
+  const ImportReport report = Import({{"a.json", Login("dead")}, {"b.json", Login("fresh")}});
+  EXPECT_EQ(report.results[0].reason, Reason::kRefreshTokenSpent);
+  EXPECT_EQ(report.count(Action::kCreated), 1);
+  using Verdict = Importer::TokenVerdict;
+  EXPECT_EQ(importer_->JudgeToken("x", core::Secret("dead")), Verdict::kSpent);
+  EXPECT_EQ(importer_->JudgeToken("x", core::Secret("fresh")), Verdict::kOwned);
+  EXPECT_EQ(importer_->JudgeToken("s/b", core::Secret("fresh")), Verdict::kFree);
+}
+
+TEST_F(ImporterTest, TheTokenOfADeletedCredentialIsFree) {
+  ASSERT_EQ(Import({{"a.json", Login("r")}}).count(Action::kCreated), 1);
+  fleet_.Delete("s/a");
+  EXPECT_EQ(importer_->JudgeToken("x", core::Secret("r")), Importer::TokenVerdict::kFree);
+  EXPECT_EQ(Import({{"b.json", Login("r")}}).count(Action::kCreated), 1);
+}
+
+TEST_F(ImporterTest, AnUndeclaredLabelIsTheVerdictOfItsFile) {
+  fleet_.undeclared = {"colour"};
+  for (const bool dry_run : {true, false}) {
+    const ImportReport report = Import({{"a.json", Key("k", R"(,"labels":{"colour":"red"})")},
+                                        {"b.json", Key("k2", R"(,"labels":{"tier":"x"})")}},
+                                       dry_run);
+    ASSERT_EQ(report.count(Action::kRejected), 1);
+    EXPECT_EQ(report.results[0].path, "a.json");
+    EXPECT_EQ(report.results[0].reason, Reason::kInvalidFile);
+    EXPECT_THAT(report.results[0].message, HasSubstr("labels.colour"));
+    EXPECT_EQ(report.count(Action::kCreated), 1);
+  }
+}
+
 TEST_F(ImporterTest, ARefreshTokenHasOneOwner) {
   ImportReport report = Import({{"a.json", Login("r")}, {"b.json", Login("r")}});
   EXPECT_EQ(report.results[0].reason, Reason::kRefreshTokenOwned);
