@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "client/sidecar/check_request.h"
 #include "client/sidecar/json_input.h"
+#include "client/sidecar/lease_table.h"
 
 namespace credbroker::sidecar {
 namespace {
@@ -65,7 +66,8 @@ std::optional<std::string> Word(const json& line, const char* name) {
   return std::nullopt;
 }
 
-// Caddy has headers as arrays, below "request" and "resp_headers".
+// Of Caddy: response headers, as arrays. Its "request" has the headers the end user sent, of which
+// none may name a lease.
 std::string LeaseIn(const json& line, const char* member) {
   const auto found = line.find(member);
   if (found == line.end() || !found->is_object()) return "";
@@ -79,17 +81,32 @@ std::string LeaseIn(const json& line, const char* member) {
   return "";
 }
 
-std::string LeaseOf(const json& line) {
+// What a configuration of Caddy put into "user_id", the one field of its log that it can fill: the
+// lease, and the status of an error that was Caddy's own.
+struct CaddyWords {
+  std::string lease;
+  int error = 0;
+};
+
+std::optional<CaddyWords> CaddyWordsOf(const json& line) {
+  if (line.contains("lease") || !line.contains("resp_headers")) return std::nullopt;
+  CaddyWords words;
+  const std::string text = TextOf(line, "user_id").value_or("");
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits(' ', 1));
+  // Elsewhere it is the name of a user.
+  if (ParseLeaseId(parts.first).has_value()) words.lease = std::string(parts.first);
+  if (!absl::SimpleAtoi(parts.second, &words.error)) words.error = 0;
+  return words;
+}
+
+std::string LeaseOf(const json& line, const std::optional<CaddyWords>& caddy) {
+  if (caddy.has_value() && !caddy->lease.empty()) return caddy->lease;
   if (const auto lease = TextOf(line, "lease"); lease.has_value() && !lease->empty()) {
     return *lease == "-" ? "" : *lease;
   }
   std::string lease = LeaseIn(line, "resp_headers");
-  if (lease.empty()) lease = LeaseIn(line, "headers");
-  if (lease.empty()) {
-    const auto request = line.find("request");
-    if (request != line.end() && request->is_object()) lease = LeaseIn(*request, "headers");
-  }
-  return lease;
+  return lease.empty() ? LeaseIn(line, "headers") : lease;
 }
 
 void ReadHeaders(const json& line, api::ReportItem* item) {
@@ -120,6 +137,7 @@ struct Statuses {
   int answered = 0;  // what the proxy's client got
   int upstream = 0;  // what the upstream said last; 0: not known
   bool upstream_given = false;
+  int broken = 0;  // the proxy's own error; 0: none
 };
 
 absl::StatusOr<Statuses> ReadStatuses(const json& line) {
@@ -138,6 +156,16 @@ absl::StatusOr<Statuses> ReadStatuses(const json& line) {
   return statuses;
 }
 
+// Caddy logs 0 when its client left before there was an answer, and its own errors as if they were
+// the upstream's.
+void ApplyCaddy(const CaddyWords& words, Statuses* statuses) {
+  if (statuses->answered == 0 || words.error == kClientClosed) {
+    statuses->answered = kClientClosed;
+  } else if (words.error >= 500) {
+    statuses->broken = words.error;
+  }
+}
+
 // What happened, from what was logged. False: the upstream was never asked.
 bool Judge(const json& line, const Statuses& statuses, api::ReportItem* item) {
   const auto network = [item](api::NetworkErrorKind kind) {
@@ -154,6 +182,7 @@ bool Judge(const json& line, const Statuses& statuses, api::ReportItem* item) {
     item->set_outcome(api::OUTCOME_CANCELLED);
     return true;
   }
+  if (statuses.broken != 0) return network(KindOf(statuses.broken, line));
   // nginx writes 502 and 504 of its own when the connection broke; then no header ever came.
   const auto header_time = Word(line, "upstream_header_time");
   if (header_time.has_value() && !header_time->empty() && Last(*header_time) == "-" &&
@@ -176,11 +205,13 @@ absl::StatusOr<LoggedCall> ParseAccessLog(absl::string_view datagram) {
   if (!parsed.has_value() || !parsed->is_object()) return Malformed("no JSON object");
   const json& line = *parsed;
   LoggedCall call;
-  std::string lease = LeaseOf(line);
+  const std::optional<CaddyWords> caddy = CaddyWordsOf(line);
+  std::string lease = LeaseOf(line, caddy);
   if (lease.empty()) return call;
   call.item.set_lease_id(std::move(lease));
-  const absl::StatusOr<Statuses> statuses = ReadStatuses(line);
+  absl::StatusOr<Statuses> statuses = ReadStatuses(line);
   if (!statuses.ok()) return statuses.status();
+  if (caddy.has_value()) ApplyCaddy(*caddy, &*statuses);
   if (!Judge(line, *statuses, &call.item)) {
     call.kind = LoggedCall::Kind::kUnused;
     return call;

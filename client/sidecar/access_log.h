@@ -10,7 +10,8 @@
 //   error                 dns, connect, tls, reset, timeout or proxy: the connection broke
 //   error_code            the code in the error's body
 //   headers               an object of response headers; also "upstream_http_NAME", "retry_after"
-// Caddy's log format is understood as well: "request", "resp_headers", "status".
+// Caddy's log format is understood as well: "status", "resp_headers", and "user_id" with the lease
+// and, where the answer was an error of Caddy itself, its status. Status 0: the client went away.
 //
 // Thread-safety: pure functions.
 #ifndef CREDBROKER_CLIENT_SIDECAR_ACCESS_LOG_H_

@@ -199,10 +199,11 @@ bool SessionSource::MakeRoom() {
   return true;
 }
 
-void SessionSource::Learn(const Route& route, const std::string& key,
-                          const api::AcquireRequest& request, int initial) {
+client::TargetId SessionSource::Learn(const Route& route, const std::string& key,
+                                      const api::AcquireRequest& request, int initial) {
   client::MutexLock lock(mutex_);
-  if (targets_.contains(key) || !MakeRoom()) return;
+  if (const auto found = targets_.find(key); found != targets_.end()) return found->second->id;
+  if (!MakeRoom()) return 0;
   client::Target target;
   target.group = request.group().empty() ? "default" : request.group();
   target.providers.assign(request.providers().begin(), request.providers().end());
@@ -216,12 +217,45 @@ void SessionSource::Learn(const Route& route, const std::string& key,
   absl::StatusOr<client::TargetId> id = session_->Declare(std::move(target));
   if (!id.ok()) {
     obs::LogWarning("sidecar", "a target was refused", {{"error", id.status()}});
-    return;
+    return 0;
   }
   auto entry = std::make_unique<Target>();
   entry->id = *id;
   entry->used = clock_->BootNanos();
   targets_.emplace(key, std::move(entry));
+  return *id;
+}
+
+void SessionSource::Forget(const std::string& key) {
+  client::MutexLock lock(mutex_);
+  const auto found = targets_.find(key);
+  if (found == targets_.end()) return;
+  session_->Retire(found->second->id);
+  targets_.erase(found);
+}
+
+void SessionSource::AcquireFor(client::TargetId target, const Route& route,
+                               const api::AcquireRequest& request, absl::Duration timeout,
+                               std::function<void(LeaseOr)> done) {
+  const bool plain = request.session_key().empty() && request.credential_id().empty() &&
+                     request.excluded_credential_ids().empty();
+  if (plain) {
+    if (auto lease = session_->TryAcquire(target); lease.has_value()) {
+      return done(std::make_unique<SessionLease>(*std::move(lease)));
+    }
+  }
+  client::AcquireOptions options;
+  options.timeout = Patience(timeout);
+  options.max_wait = MaxWait(route, request);
+  options.session_key = request.session_key();
+  options.credential_id = request.credential_id();
+  options.excluded_credential_ids.assign(request.excluded_credential_ids().begin(),
+                                         request.excluded_credential_ids().end());
+  session_->AcquireAsync(target, options,
+                         [done = std::move(done)](absl::StatusOr<client::Lease> lease) {
+                           if (!lease.ok()) return done(lease.status());
+                           done(std::make_unique<SessionLease>(*std::move(lease)));
+                         });
 }
 
 void SessionSource::Acquire(const Route& route, const api::AcquireRequest& request,
@@ -229,26 +263,18 @@ void SessionSource::Acquire(const Route& route, const api::AcquireRequest& reque
   const bool fits = FitsTarget(request);
   const std::string& key = KeyOf(route, request);
   if (const client::TargetId target = fits ? Find(key) : 0; target != 0) {
-    const bool plain = request.session_key().empty() && request.credential_id().empty() &&
-                       request.excluded_credential_ids().empty();
-    if (plain) {
-      if (auto lease = session_->TryAcquire(target); lease.has_value()) {
-        return done(std::make_unique<SessionLease>(*std::move(lease)));
-      }
-    }
-    client::AcquireOptions options;
-    options.timeout = Patience(timeout);
-    options.max_wait = MaxWait(route, request);
-    options.session_key = request.session_key();
-    options.credential_id = request.credential_id();
-    options.excluded_credential_ids.assign(request.excluded_credential_ids().begin(),
-                                           request.excluded_credential_ids().end());
-    session_->AcquireAsync(target, options,
-                           [done = std::move(done)](absl::StatusOr<client::Lease> lease) {
-                             if (!lease.ok()) return done(lease.status());
-                             done(std::make_unique<SessionLease>(*std::move(lease)));
-                           });
-    return;
+    return AcquireFor(target, route, request, timeout, std::move(done));
+  }
+  // The last known material is that of a target's leases: it has to be there before the first one.
+  const bool serves_last = route.rules.when_away() == pb::WHEN_AWAY_SERVE_LAST;
+  if (const client::TargetId target = fits && serves_last ? Learn(route, key, request, 0) : 0;
+      target != 0) {
+    return AcquireFor(target, route, request, timeout,
+                      [this, key, done = std::move(done)](LeaseOr lease) {
+                        // An invented model keeps no place.
+                        if (absl::IsNotFound(lease.status())) Forget(key);
+                        done(std::move(lease));
+                      });
   }
   api::AcquireRequest ask = request;
   // Ids of requests are told apart here: two leases of one id could not be.

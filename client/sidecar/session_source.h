@@ -49,9 +49,13 @@ class SessionSource final : public LeaseSource {
       : max_targets_(max_targets), clock_(std::move(clock)) {}
   void DeclareStock(const RouteTable& routes);
   client::TargetId Find(const std::string& key);
-  // Starts a stock for a request the broker granted.
-  void Learn(const Route& route, const std::string& key, const api::AcquireRequest& request,
-             int initial);
+  // Starts a stock for such requests. 0: there is no room, or the library refused.
+  client::TargetId Learn(const Route& route, const std::string& key,
+                         const api::AcquireRequest& request, int initial);
+  // Of a target the broker does not know anything for.
+  void Forget(const std::string& key);
+  void AcquireFor(client::TargetId target, const Route& route, const api::AcquireRequest& request,
+                  absl::Duration timeout, std::function<void(LeaseOr)> done);
   bool MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration Patience(absl::Duration timeout) const;
 
