@@ -103,7 +103,7 @@ class Nginx(Proxy):
 class Caddy(Proxy):
     def replacements(self):
         # A site on a socket: http:// with any host, bound to it.
-        return [*super().replacements(),
+        return [*super().replacements(), ('127.0.0.1:5140', f'127.0.0.1:{self.sidecar.udp}'),
                 (f'http://{IN_FRONT} {{', f'http:// {{\n\tbind unix/{self.socket}')]
 
     def command(self):

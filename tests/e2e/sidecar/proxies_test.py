@@ -84,12 +84,12 @@ class Behind:
     def test_a_broken_upstream_connection_penalises_nobody(self):
         self.create('a', maxInFlight=4)
         self.upstream.answer('key-a', Answer(reset='head'))
-        self.assertEqual(self.ask().status, 502)
+        self.assertEqual(self.ask(method='POST', body=b'{}').status, 502)
         self.idle('a')
         self.unpenalised('a')
         self.upstream.answer('key-a', Answer(reset='body', body=b'half an an'))
-        got = web.raw(self.proxy.socket, f'GET {self.path} HTTP/1.1\r\nHost: x\r\n\r\n'
-                      .encode())
+        got = web.raw(self.proxy.socket, f'POST {self.path} HTTP/1.1\r\nHost: x\r\n'
+                      'Content-Length: 2\r\n\r\n{}'.encode(), 3)
         self.assertIn(b'200', got.split(b'\r\n')[0])
         self.assertTrue(got.endswith(b'half an an'), got)
         self.idle('a')

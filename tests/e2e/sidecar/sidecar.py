@@ -3,6 +3,7 @@ import json
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -24,6 +25,7 @@ http:
   - unix_socket: {{path: "{folder}/http.sock"}}
 access_log:
   unix_socket: {{path: "{folder}/access.sock"}}
+  udp: "127.0.0.1:{udp}"
 log_level: debug
 """
 
@@ -49,8 +51,12 @@ class Sidecar:
         self.log_path = self.folder / 'log'
         self.config = self.folder / 'sidecar.yaml'
         self.process = None
+        # The kernel's choice; the same one again after a restart, as a proxy's configuration has it.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plug:
+            plug.bind(('127.0.0.1', 0))
+            self.udp = plug.getsockname()[1]
         named = f', instance: "{instance}"' if instance else ''
-        self.config.write_text(CONFIG.format(broker=broker.socket, folder=self.folder,
+        self.config.write_text(CONFIG.format(broker=broker.socket, folder=self.folder, udp=self.udp,
                                              instance=named) + extra)
 
     def __enter__(self):
