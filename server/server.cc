@@ -16,6 +16,7 @@
 #include "server/http/health.h"
 #include "server/http/metrics_page.h"
 #include "server/obs/log.h"
+#include "server/obs/log_file.h"
 #include "server/rpc/import_stream.h"
 #include "server/scrape.h"
 #include "server/store/memory_store.h"
@@ -130,7 +131,9 @@ Server::~Server() { Stop(); }
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     std::string path, std::shared_ptr<const config::Loaded> config) {
   std::unique_ptr<Server> server(new Server(std::move(path), std::move(config)));
-  obs::SetLogLevel(ToLogLevel(server->config_->config.log().level()));
+  const config::v1::Log& log = server->config_->config.log();
+  obs::SetLogLevel(ToLogLevel(log.level()));
+  if (absl::Status opened = obs::SetLogFile(log.path()); !opened.ok()) return opened;
   for (absl::Status (Server::*step)() :
        {&Server::OpenStore, &Server::StartEngine, &Server::StartHttp, &Server::StartGrpc}) {
     if (absl::Status status = (server.get()->*step)(); !status.ok()) return status;
@@ -259,6 +262,9 @@ absl::Status Server::StartGrpc() {
     options.limits.max_metadata_bytes = static_cast<int>(limits.max_metadata_bytes());
   }
   if (limits.max_calls() > 0) options.guard.max_unary = static_cast<int>(limits.max_calls());
+  if (limits.has_default_deadline()) {
+    options.guard.default_deadline = config::ToDuration(limits.default_deadline());
+  }
   if (limits.max_calls_per_peer() > 0) {
     options.guard.max_per_peer = static_cast<int>(limits.max_calls_per_peer());
   }
@@ -332,6 +338,10 @@ void Server::Publish(const config::Loaded& config) {
 }
 
 absl::Status Server::Reload() {
+  // Whatever becomes of the configuration: the file may have been rotated.
+  if (absl::Status opened = obs::SetLogFile(config_->config.log().path()); !opened.ok()) {
+    obs::LogWarning("server", "the log file was not opened anew", {{"error", opened}});
+  }
   absl::StatusOr<std::shared_ptr<const config::Loaded>> loaded = config::LoadFile(path_);
   absl::Status status = loaded.status();
   if (status.ok()) status = config::CheckReloadable(*config_, **loaded);

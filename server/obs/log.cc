@@ -1,9 +1,13 @@
 #include "server/obs/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -14,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/obs/json_line.h"
+#include "server/obs/log_file.h"
 #include "server/obs/trace.h"
 
 namespace credbroker::obs {
@@ -21,7 +26,7 @@ namespace {
 
 using LineSink = std::function<void(absl::string_view)>;
 
-// Sits in front of stderr so that a test can read the lines.
+// Sits in front of stderr, or the file the operator named, so that a test can read the lines.
 class SwitchedSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
   SwitchedSink() { stderr_.set_pattern("%v"); }
@@ -31,18 +36,37 @@ class SwitchedSink : public spdlog::sinks::base_sink<std::mutex> {
     redirect_ = std::move(redirect);
   }
 
+  // Takes over `fd`; -1: stderr.
+  void SetFile(int fd) {
+    const std::lock_guard lock(mutex_);
+    if (file_ >= 0) close(file_);
+    file_ = fd;
+  }
+
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
     if (redirect_) {
       redirect_(absl::string_view(message.payload.data(), message.payload.size()));
+    } else if (file_ >= 0) {
+      Write(std::string(message.payload.data(), message.payload.size()) + "\n");
     } else {
       stderr_.log(message);
+    }
+  }
+  // A full disk costs lines, not the server.
+  void Write(absl::string_view line) {
+    while (!line.empty()) {
+      const ssize_t written = write(file_, line.data(), line.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return;
+      line.remove_prefix(static_cast<size_t>(written));
     }
   }
   void flush_() override { stderr_.flush(); }
 
   spdlog::sinks::stderr_sink_st stderr_;  // Under mutex_ of the base.
   LineSink redirect_;
+  int file_ = -1;
 };
 
 struct Backend {
@@ -149,6 +173,19 @@ absl::string_view LogLevelName(LogLevel level) {
       break;
   }
   return "off";
+}
+
+absl::Status SetLogFile(const std::string& path) {
+  int fd = -1;
+  if (!path.empty()) {
+    fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0) {
+      return absl::UnavailableError(
+          absl::StrCat("log.path: cannot open ", path, ": ", strerror(errno)));
+    }
+  }
+  GetBackend().sink->SetFile(fd);
+  return absl::OkStatus();
 }
 
 void FlushLog() { GetBackend().logger.flush(); }

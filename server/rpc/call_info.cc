@@ -15,7 +15,7 @@ CallInfo ReadCallInfo(const grpc::ServerContext& context, const Guard& guard, bo
   // gRPC hands an absent deadline as the end of time; beyond a day nobody can tell.
   *has_deadline = left.tv_sec < absl::ToInt64Seconds(absl::Hours(24));
   info.remaining = *has_deadline ? absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec)
-                                 : kDefaultDeadline;
+                                 : guard.default_deadline();
   const auto& metadata = context.client_metadata();
   const auto it = metadata.find("traceparent");
   if (it != metadata.end()) {

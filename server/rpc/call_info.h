@@ -16,9 +16,6 @@
 
 namespace credbroker::rpc {
 
-// A call without a deadline gets this one.
-inline constexpr absl::Duration kDefaultDeadline = absl::Seconds(10);
-
 struct CallInfo {
   absl::string_view principal;  // lives as long as the server
   absl::Duration remaining;     // until its deadline; never infinite for unary calls

@@ -18,6 +18,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "server/engine/mutex.h"
 #include "server/obs/grpc_metrics.h"
@@ -47,7 +48,8 @@ CallClass ClassOf(const MethodRule& rule);
 class Guard {
  public:
   struct Options {
-    std::string principal;     // "unix:<path>" or "loopback"
+    std::string principal;                                // "unix:<path>" or "loopback"
+    absl::Duration default_deadline = absl::Seconds(10);  // of a call that came without one
     bool count_peers = false;  // by connection; unix peers have no name to tell them apart by
     int max_unary = 4096;      // in flight, of this principal
     int max_streams = 64;
@@ -81,6 +83,7 @@ class Guard {
   grpc::Status Enter(const MethodRule& rule, const grpc::ServerContext& context, Ticket* ticket);
 
   const std::string& principal() const { return options_.principal; }
+  absl::Duration default_deadline() const { return options_.default_deadline; }
   int in_flight(CallClass kind) const {
     return counts_[static_cast<size_t>(kind)].load(std::memory_order_relaxed);
   }

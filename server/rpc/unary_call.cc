@@ -72,7 +72,7 @@ void UnaryCall::Begin() {
   // The hold passes to the alarm.
   alarm_.emplace();
   const gpr_timespec wait =
-      gpr_time_from_nanos(absl::ToInt64Nanoseconds(kDefaultDeadline), GPR_TIMESPAN);
+      gpr_time_from_nanos(absl::ToInt64Nanoseconds(site.guard->default_deadline()), GPR_TIMESPAN);
   alarm_->Set(site.queue, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), wait), &alarm_tag_);
   if (sent_.load(std::memory_order_acquire)) alarm_->Cancel();
 }

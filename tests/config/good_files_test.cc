@@ -294,6 +294,17 @@ TEST(GoodFile, WarnsOfWhatIsNotThereOrHasNoEffectYet) {
   EXPECT_TRUE(absl::StrContains(loaded->warnings[2], ": groups[1].session_spill: "));
 }
 
+TEST(GoodFile, WarnsOfLimitsThatNothingObeys) {
+  for (const char* key : {"max_connections", "max_leases_per_principal"}) {
+    const auto loaded = Load(BaseFile(absl::StrCat("limits: {", key, ": 2000}\n")));
+    ASSERT_EQ(loaded->warnings.size(), 1u) << key;
+    EXPECT_TRUE(absl::StrContains(
+        loaded->warnings[0], absl::StrCat(": limits.", key, ": is accepted but has no effect")))
+        << loaded->warnings[0];
+  }
+  EXPECT_TRUE(Load(BaseFile("limits: {max_calls: 2000}\n"))->warnings.empty());
+}
+
 TEST(GoodFile, MayHaveAByteOrderMarkAndWindowsLineEnds) {
   Load("\xEF\xBB\xBF" + absl::StrReplaceAll(BaseFile("log: {level: warn}\n"), {{"\n", "\r\n"}}));
 }

@@ -4,6 +4,9 @@
 #include <grpc/support/log.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,6 +15,7 @@
 #include <vector>
 
 #include "core/secret.h"
+#include "server/obs/log_file.h"
 #include "server/obs/trace.h"
 
 namespace credbroker::obs {
@@ -139,6 +143,33 @@ TEST(LogLevelNames, AreReadBackAndNothingElseIs) {
   }
   EXPECT_EQ(ParseLogLevel("warn").value(), LogLevel::kWarning);
   EXPECT_EQ(ParseLogLevel("INFO").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(LogFile, IsAppendedToAndOpenedAnewAfterARotation) {
+  const std::string folder = testing::TempDir() + "/credbroker_log_test";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directory(folder);
+  const std::string path = folder + "/log", rotated = folder + "/log.1";
+  const auto read = [](const std::string& name) {
+    std::ifstream file(name);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  ASSERT_TRUE(SetLogFile(path).ok());
+  LogInfo("test", "first");
+  std::filesystem::rename(path, rotated);
+  LogInfo("test", "second");
+  ASSERT_TRUE(SetLogFile(path).ok());
+  LogInfo("test", "third");
+  const absl::Status failed = SetLogFile(folder + "/no/log");
+  EXPECT_TRUE(absl::IsUnavailable(failed)) << failed;
+  LogInfo("test", "fourth");
+  ASSERT_TRUE(SetLogFile("").ok());
+  EXPECT_THAT(read(rotated),
+              testing::AllOf(testing::HasSubstr("first"), testing::HasSubstr("second\"}\n")));
+  EXPECT_THAT(read(path),
+              testing::AllOf(testing::Not(testing::HasSubstr("second")),
+                             testing::HasSubstr("third"), testing::HasSubstr("fourth")));
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
