@@ -289,9 +289,9 @@ TEST(Policy, TakesEveryValueOfTheApi) {
 TEST(GoodFile, WarnsOfWhatIsNotThereOrHasNoEffectYet) {
   const auto loaded = Load(std::string(kEverything));
   ASSERT_EQ(loaded->warnings.size(), 3u);
-  EXPECT_TRUE(absl::StrContains(loaded->warnings[0], ": providers[1].rate_limit_headers: "));
-  EXPECT_TRUE(absl::StrContains(loaded->warnings[1], ": sources[0].path: "));
-  EXPECT_TRUE(absl::StrContains(loaded->warnings[2], ": groups[1].session_spill: "));
+  EXPECT_TRUE(absl::StrContains(loaded->warnings[0], ": groups[1].session_spill: "));
+  EXPECT_TRUE(absl::StrContains(loaded->warnings[1], ": providers[1].rate_limit_headers: "));
+  EXPECT_TRUE(absl::StrContains(loaded->warnings[2], ": sources[0].path: "));
 }
 
 TEST(GoodFile, WarnsOfLimitsThatNothingObeys) {
