@@ -67,7 +67,8 @@ class Disable final : public PerId {
   const CommandInfo& info() const override {
     static constexpr CommandInfo kInfo = {"disable",
                                           "Take credentials out of use until enabled again",
-                                          "Live leases go on until they end.",
+                                          "Live leases go on until they end; --wait answers once "
+                                          "no session hands it out any more.",
                                           "disable team/alice --reason 'rotating the key'\n"
                                           "disable team/alice team/bob --until 2h\n"
                                           "disable team/alice --until 2026-12-24T08:00:00Z"};
@@ -78,6 +79,7 @@ class Disable final : public PerId {
   void AddMore(FlagSet& flags) override {
     flags.When("--until", &until_, "enabled again by itself then: a span such as 2h, or RFC 3339");
     flags.Text("--reason", "TEXT", &reason_, "for people, at most 512 bytes");
+    flags.Switch("--wait", &wait_, "answer when no session hands it out any more");
     flags.Text("--etag", "ETAG", &etag_, "only if it is the current one");
   }
   absl::Status Check(size_t ids) const override { return OneEtag(etag_, ids); }
@@ -87,8 +89,11 @@ class Disable final : public PerId {
     request.set_id(id);
     request.set_reason(reason_);
     request.set_etag(etag_);
+    request.set_wait(wait_);
     if (until_.has_value()) FromTime(until_->At(context.now()), request.mutable_until());
-    const auto response = context.Call(context.admin(), &v1::AdminService::Stub::Disable, request);
+    // Sessions that cannot be heard are lost after their ttl, 60 s at most.
+    const auto response = context.Call(context.admin(), &v1::AdminService::Stub::Disable, request,
+                                       wait_ ? absl::Seconds(75) : kCallTimeout);
     if (!response.ok()) return response.status();
     if (context.json()) {
       context.PrintJson(*response);
@@ -110,6 +115,7 @@ class Disable final : public PerId {
  private:
   std::optional<Moment> until_;
   std::string reason_;
+  bool wait_ = false;
   std::string etag_;
 };
 

@@ -15,6 +15,12 @@ TEST_F(CtlTest, DisableSendsUntilAndSaysWhatHolds) {
             "id: \"a\" reason: \"upkeep\" until { seconds: 1767330245 }");
 }
 
+TEST_F(CtlTest, DisableWaitsForSessionsWhenAsked) {
+  admin_.on_Disable.Answer("credential { id: 'a' }");
+  EXPECT_EQ(Run({"disable", "a", "--wait"}).code, 0);
+  EXPECT_TRUE(admin_.on_Disable.last().wait());
+}
+
 TEST_F(CtlTest, DisableOfSeveralGoesOnAfterAFailureAndExitsWithOne) {
   admin_.on_Disable.Refuse(grpc::Status(grpc::StatusCode::NOT_FOUND, "no such credential"));
   admin_.on_Disable.Answer("credential { id: 'b' }");
