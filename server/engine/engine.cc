@@ -115,8 +115,9 @@ core::Explanation Engine::Explain(const core::AcquireCommand& command, absl::str
 
 EngineStats Engine::Stats() const { return state_->Stats(); }
 std::shared_ptr<const core::PolicyTable> Engine::policy() const { return state_->policy(); }
-std::shared_ptr<Subscription> Engine::Watch(size_t limit, std::function<void()> on_ready) {
-  return state_->hub_.Subscribe(limit, std::move(on_ready));
+std::shared_ptr<Subscription> Engine::Watch(size_t limit, std::function<void()> on_ready,
+                                            std::optional<uint64_t> after) {
+  return state_->hub_.Subscribe(limit, std::move(on_ready), after);
 }
 
 absl::StatusOr<std::vector<core::TransitionView>> Engine::ReadHistory(absl::string_view id) const {

@@ -176,7 +176,9 @@ class Engine {
   // A credential as it was when it was deleted; nothing: none, or longer ago than 24 h. Blocks on
   // I/O. For the importer only.
   absl::StatusOr<std::optional<store::Tombstone>> ReadTombstone(absl::string_view id) const;
-  std::shared_ptr<Subscription> Watch(size_t limit, std::function<void()> on_ready);
+  // As WatchHub::Subscribe: null: the changes after `after` are not kept any more.
+  std::shared_ptr<Subscription> Watch(size_t limit, std::function<void()> on_ready,
+                                      std::optional<uint64_t> after = std::nullopt);
 
   // --- control plane: durable before `done` says OK; a failure changed nothing ---
   // Errors: NOT_FOUND, ALREADY_EXISTS, ABORTED (etag), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (queue

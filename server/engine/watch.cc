@@ -5,8 +5,12 @@
 
 namespace credbroker::engine {
 
-Subscription::Subscription(size_t limit, std::function<void()> on_ready)
-    : limit_(limit), on_ready_(std::move(on_ready)) {}
+Subscription::Subscription(size_t limit, std::function<void()> on_ready, uint64_t begins_after,
+                           std::deque<NumberedChange> missed)
+    : limit_(limit),
+      on_ready_(std::move(on_ready)),
+      begins_after_(begins_after),
+      queue_(std::move(missed)) {}
 
 Subscription::Batch Subscription::Take(size_t max) {
   MutexLock lock(mutex_);
@@ -37,20 +41,37 @@ bool Subscription::Push(const NumberedChange& change) {
   return open;
 }
 
-std::shared_ptr<Subscription> WatchHub::Subscribe(size_t limit, std::function<void()> on_ready) {
-  auto subscription = std::make_shared<Subscription>(limit, std::move(on_ready));
+std::shared_ptr<Subscription> WatchHub::Subscribe(size_t limit, std::function<void()> on_ready,
+                                                  std::optional<uint64_t> after) {
   MutexLock lock(mutex_);
+  std::deque<NumberedChange> missed;
+  if (after) {
+    if (*after > number_ || number_ - *after > kept_.size()) return nullptr;
+    missed.assign(kept_.end() - static_cast<ptrdiff_t>(number_ - *after), kept_.end());
+  }
+  auto subscription = std::make_shared<Subscription>(limit, std::move(on_ready),
+                                                     after.value_or(number_), std::move(missed));
   subscriptions_.push_back(subscription);
   return subscription;
 }
 
 void WatchHub::Publish(std::vector<core::Change> changes) {
+  std::vector<NumberedChange> numbered;
+  numbered.reserve(changes.size());
+  for (core::Change& change : changes) {
+    change.secret = nullptr;
+    numbered.push_back(
+        {.number = 0, .change = std::make_shared<const core::Change>(std::move(change))});
+  }
   std::vector<std::shared_ptr<Subscription>> open;
-  uint64_t number = 0;
   {
     MutexLock lock(mutex_);
-    number = number_;
-    number_ += changes.size();
+    // Kept before it is handed out: who subscribes in between finds it here.
+    for (NumberedChange& each : numbered) {
+      each.number = ++number_;
+      kept_.push_back(each);
+      if (kept_.size() > kKept) kept_.pop_front();
+    }
     std::erase_if(subscriptions_, [](const auto& weak) { return weak.expired(); });
     for (const auto& weak : subscriptions_) {
       if (auto subscription = weak.lock()) open.push_back(std::move(subscription));
@@ -58,12 +79,9 @@ void WatchHub::Publish(std::vector<core::Change> changes) {
   }
   if (open.empty()) return;
   std::vector<std::shared_ptr<Subscription>> cut;
-  for (core::Change& change : changes) {
-    change.secret = nullptr;
-    const NumberedChange numbered{
-        .number = ++number, .change = std::make_shared<const core::Change>(std::move(change))};
+  for (const NumberedChange& each : numbered) {
     std::erase_if(open, [&](const std::shared_ptr<Subscription>& subscription) {
-      if (subscription->Push(numbered)) return false;
+      if (subscription->Push(each)) return false;
       cut.push_back(subscription);
       return true;
     });

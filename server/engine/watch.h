@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -27,8 +28,12 @@ struct NumberedChange {
 class Subscription {
  public:
   // `on_ready` runs, on a thread of the engine, when the queue becomes non-empty or is cut; it must
-  // not block and may call Take.
-  Subscription(size_t limit, std::function<void()> on_ready);
+  // not block and may call Take. `missed` are in the queue from the start, without a call.
+  Subscription(size_t limit, std::function<void()> on_ready, uint64_t begins_after,
+               std::deque<NumberedChange> missed);
+
+  // The number before the first change it can have.
+  uint64_t begins_after() const { return begins_after_; }
 
   struct Batch {
     std::vector<NumberedChange> changes;  // in order
@@ -42,6 +47,7 @@ class Subscription {
  private:
   const size_t limit_;
   const std::function<void()> on_ready_;
+  const uint64_t begins_after_;
   Mutex mutex_;
   std::deque<NumberedChange> queue_ ABSL_GUARDED_BY(mutex_);
   bool cut_ ABSL_GUARDED_BY(mutex_) = false;
@@ -50,8 +56,12 @@ class Subscription {
 // Hands each change to every subscription, in the order the pool made them.
 class WatchHub {
  public:
-  // The hub keeps a weak reference: dropping the subscription ends it.
-  std::shared_ptr<Subscription> Subscribe(size_t limit, std::function<void()> on_ready);
+  static constexpr size_t kKept = 4096;  // past changes, for watchers that come back
+
+  // The hub keeps a weak reference: dropping the subscription ends it. `after`: with all changes
+  // that came after that number; null if they are not kept any more, or there is no such number.
+  std::shared_ptr<Subscription> Subscribe(size_t limit, std::function<void()> on_ready,
+                                          std::optional<uint64_t> after = std::nullopt);
   // REQUIRES: one caller at a time, in order.
   void Publish(std::vector<core::Change> changes);
   struct Counts {
@@ -65,6 +75,7 @@ class WatchHub {
   mutable Mutex mutex_;
   std::vector<std::weak_ptr<Subscription>> subscriptions_ ABSL_GUARDED_BY(mutex_);
   uint64_t number_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<NumberedChange> kept_ ABSL_GUARDED_BY(mutex_);  // the last ones
   uint64_t cut_count_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

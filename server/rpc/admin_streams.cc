@@ -105,18 +105,17 @@ void AdminService::Watch(const CallInfo&, const v1::WatchCredentialsRequest& req
     return stream->Finish(
         BadField("filter", filter.status().message(), v1::ERROR_REASON_INVALID_FILTER));
   }
-  if (!request.cursor().empty()) {
-    return stream->Finish(Error(v1::ERROR_REASON_CURSOR_EXPIRED,
-                                "this server keeps no past changes; start with send_initial"));
-  }
   auto watch = std::make_shared<CredentialWatch>(
       engine_,
       CredentialWatch::Options{.filter = *std::move(filter),
                                .group = request.group(),
                                .send_initial = request.send_initial(),
+                               .cursor = request.cursor(),
                                .transitions_only = request.transitions_only(),
                                .max_queue = options_.max_watch_queue},
       stream);
+  // Before the stream is listened to: it pumps as soon as it can be written to.
+  if (grpc::Status status = watch->Start(); !status.ok()) return stream->Finish(status);
   {
     engine::MutexLock lock(mutex_);
     if (draining_) {
@@ -128,7 +127,6 @@ void AdminService::Watch(const CallInfo&, const v1::WatchCredentialsRequest& req
     watches_.push_back(watch);
   }
   stream->OnEvents([watch] { watch->Pump(); }, nullptr);
-  watch->Start();
 }
 
 void AdminService::StartDraining() {

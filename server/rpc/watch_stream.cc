@@ -1,10 +1,14 @@
 #include "server/rpc/watch_stream.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/status.h"
+#include "server/rpc/validate.h"
 
 namespace credbroker::rpc {
 namespace {
@@ -34,13 +38,35 @@ CredentialWatch::CredentialWatch(engine::Engine& engine, Options options,
     : engine_(engine),
       options_(std::move(options)),
       stream_(std::move(stream)),
+      epoch_(engine.Stats().epoch),
       initial_(options_.send_initial) {}
 
-void CredentialWatch::Start() {
+grpc::Status CredentialWatch::Start() {
+  const grpc::Status expired =
+      Error(v1::ERROR_REASON_CURSOR_EXPIRED,
+            "the changes after this cursor are not kept any more; start again with send_initial");
+  std::optional<uint64_t> after;
+  if (!options_.cursor.empty()) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(options_.cursor, absl::MaxSplits('.', 1));
+    uint64_t epoch = 0, number = 0;
+    if (!absl::SimpleAtoi(parts.first, &epoch) || !absl::SimpleAtoi(parts.second, &number)) {
+      return BadField("cursor", "is not one that this method gave");
+    }
+    if (epoch != epoch_) return expired;
+    after = number;
+  }
   // Before the scan: what changes meanwhile is seen twice rather than not at all.
-  subscription_ = engine_.Watch(options_.max_queue, [weak = weak_from_this()] {
-    if (const auto watch = weak.lock()) watch->Pump();
-  });
+  subscription_ = engine_.Watch(
+      options_.max_queue,
+      [weak = weak_from_this()] {
+        if (const auto watch = weak.lock()) watch->Pump();
+      },
+      after);
+  if (subscription_ == nullptr) return expired;
+  engine::MutexLock lock(mutex_);
+  last_number_ = std::max(last_number_, subscription_->begins_after());
+  return grpc::Status::OK;
 }
 
 void CredentialWatch::Pump() {
@@ -56,7 +82,10 @@ void CredentialWatch::Pump() {
       return;
     }
     SetTime(engine_.Now(), event.mutable_time());
-    event.set_cursor(absl::StrCat(last_number_));
+    // Half of the initial ones are nothing to go on from.
+    if (event.event() != v1::WATCH_EVENT_INITIAL) {
+      event.set_cursor(absl::StrCat(epoch_, ".", last_number_));
+    }
     if (!stream_->Write(event)) return;
   }
 }

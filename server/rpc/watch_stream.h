@@ -23,14 +23,16 @@ class CredentialWatch : public std::enable_shared_from_this<CredentialWatch> {
     Filter filter;
     std::string group;
     bool send_initial = false;
+    std::string cursor;  // empty: from now on
     bool transitions_only = false;
     size_t max_queue = 4096;
   };
 
   CredentialWatch(engine::Engine& engine, Options options, std::shared_ptr<ServerStream> stream);
 
-  // Subscribes and begins; once.
-  void Start();
+  // Subscribes and begins; once. OUT_OF_RANGE (CURSOR_EXPIRED): the changes after the cursor are
+  // not kept any more, or it is of another run of the broker.
+  grpc::Status Start();
   // Writes what there is, one message at a time. Called when the stream can take one and when the
   // engine has something.
   void Pump();
@@ -47,6 +49,7 @@ class CredentialWatch : public std::enable_shared_from_this<CredentialWatch> {
   engine::Engine& engine_;
   const Options options_;
   const std::shared_ptr<ServerStream> stream_;
+  const uint64_t epoch_;  // of this run: numbers of changes begin again with each
   std::shared_ptr<engine::Subscription> subscription_;
 
   engine::Mutex mutex_;

@@ -186,6 +186,56 @@ TEST_F(AdminTest, WatchesFromTheStartAndSeesAChange) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
+TEST_F(AdminTest, AWatchGoesOnFromItsCursor) {
+  ASSERT_TRUE(Create("a").ok());
+  v1::WatchCredentialsRequest request;
+  request.set_send_initial(true);
+  v1::WatchCredentialsResponse event;
+  const auto read_one = [&](grpc::ClientContext& context, v1::WatchEvent wanted) {
+    SetDeadline(context);
+    auto reader = admin_->WatchCredentials(&context, request);
+    bool open = reader->Read(&event);
+    while (open && event.event() != wanted) open = reader->Read(&event);
+    if (open) context.TryCancel();
+    v1::WatchCredentialsResponse rest;
+    while (reader->Read(&rest)) {
+    }
+    return reader->Finish();
+  };
+  grpc::ClientContext c1, c2, c3, c4;
+  read_one(c1, v1::WATCH_EVENT_SYNCED);
+  ASSERT_FALSE(event.cursor().empty());
+  ASSERT_TRUE(Create("b").ok());
+  ASSERT_TRUE(Create("c").ok());
+  request.set_send_initial(false);
+  request.set_cursor(event.cursor());
+  read_one(c2, v1::WATCH_EVENT_CHANGED);
+  EXPECT_EQ(event.credential().id(), "b");
+  const std::string after_b = event.cursor();
+  request.set_cursor(after_b);
+  read_one(c3, v1::WATCH_EVENT_CHANGED);
+  EXPECT_EQ(event.credential().id(), "c");
+  // Of another run of the broker.
+  request.set_cursor("999." + after_b.substr(after_b.find('.') + 1));
+  const grpc::Status status = read_one(c4, v1::WATCH_EVENT_CHANGED);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::OUT_OF_RANGE);
+  EXPECT_EQ(DetailsOf(status).info.reason(), "CURSOR_EXPIRED");
+}
+
+TEST_F(AdminTest, AnUndeclaredLabelIsRefusedByName) {
+  v1::CreateCredentialRequest request;
+  request.mutable_credential()->set_id("a");
+  request.mutable_credential()->set_provider("openai");
+  (*request.mutable_credential()->mutable_labels())["colour"] = "red";
+  request.mutable_secret()->set_api_key("sk");
+  v1::Credential made;
+  grpc::ClientContext context;
+  const grpc::Status status = admin_->CreateCredential(&context, request, &made);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  ASSERT_EQ(DetailsOf(status).bad.field_violations_size(), 1);
+  EXPECT_EQ(DetailsOf(status).bad.field_violations(0).field(), "labels.colour");
+}
+
 TEST_F(AdminTest, ExportsEveryCredentialOnce) {
   for (int i = 0; i < 300; ++i) ASSERT_TRUE(Create(absl::StrCat("c", 1000 + i)).ok());
   grpc::ClientContext context;
