@@ -66,16 +66,38 @@ void ClientStream::OnRead(bool ok) {
   bool gone = false;
   {
     engine::MutexLock lock(mutex_);
+    gone = answered_ || done_;
+    if (ok || gone) {
+      reading_ = false;
+    } else {
+      // A read fails alike when the caller sent everything and when it went away. Only in the first
+      // case can anything still be sent to it.
+      reader_.SendInitialMetadata(&end_tag_);
+      return;
+    }
+  }
+  if (!gone) {
+    method_.site_.metrics->received.Increment();
+    if (events_.message) events_.message(message_);
+  }
+  ReleaseIfOver();
+}
+
+void ClientStream::OnEnd(bool ok) {
+  bool gone = false;
+  {
+    engine::MutexLock lock(mutex_);
     reading_ = false;
     gone = answered_ || done_;
   }
-  if (!gone && ok) {
-    method_.site_.metrics->received.Increment();
-    if (events_.message) events_.message(message_);
-  } else if (!gone && events_.end) {
-    events_.end();
-  }
+  // Not ok: OnDone comes, or came, and says so.
+  if (ok && !gone && events_.end) events_.end();
   ReleaseIfOver();
+}
+
+bool ClientStream::gone() const {
+  engine::MutexLock lock(mutex_);
+  return answered_ || done_;
 }
 
 void ClientStream::OnDone(bool) {

@@ -29,7 +29,7 @@ class ClientStream {
  public:
   struct Events {
     std::function<void(grpc::ByteBuffer& message)> message;
-    std::function<void()> end;        // the caller sent everything
+    std::function<void()> end;        // the caller sent everything, and is still there
     std::function<void()> cancelled;  // the caller went away before the answer
   };
 
@@ -44,12 +44,15 @@ class ClientStream {
   // Answers; later calls change nothing.
   void Finish(const google::protobuf::Message& reply);
   void Fail(const grpc::Status& status);
+  // Nobody waits for an answer any more.
+  bool gone() const;
 
  private:
   friend class ClientStreamMethod;
   void Arm(std::shared_ptr<ClientStream> self);
   void OnRequest(bool ok);
   void OnRead(bool ok);
+  void OnEnd(bool ok);
   void OnDone(bool ok);
   void OnSent(bool ok);
   bool Answer(const grpc::Status& status);
@@ -58,6 +61,7 @@ class ClientStream {
   ClientStreamMethod& method_;
   MemberTag<ClientStream, &ClientStream::OnRequest> request_tag_{this};
   MemberTag<ClientStream, &ClientStream::OnRead> read_tag_{this};
+  MemberTag<ClientStream, &ClientStream::OnEnd> end_tag_{this};
   MemberTag<ClientStream, &ClientStream::OnDone> done_tag_{this};
   MemberTag<ClientStream, &ClientStream::OnSent> sent_tag_{this};
   grpc::ServerContext context_;
@@ -68,7 +72,7 @@ class ClientStream {
   Events events_;
   std::shared_ptr<ClientStream> self_;
 
-  engine::Mutex mutex_;
+  mutable engine::Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool answered_ ABSL_GUARDED_BY(mutex_) = false;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;

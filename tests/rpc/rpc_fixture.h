@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -94,6 +95,15 @@ class RpcTest : public testing::Test {
     admin.export_file = [](const core::Document& document, const core::Intent&) {
       return ExportedFile{document.id + ".json", "{}"};
     };
+    admin.import = [this](const CallInfo&, std::shared_ptr<ClientStream> stream, Worker&) {
+      stream->OnEvents({.message = [stream](grpc::ByteBuffer&) { stream->Next(); },
+                        .end =
+                            [this, stream] {
+                              ++imports_ended_;
+                              stream->Finish(v1::ImportCredentialsResponse());
+                            },
+                        .cancelled = nullptr});
+    };
     admin_service_ = std::make_unique<AdminService>(*engine_, gate_, std::move(admin));
     health_service_ = std::make_unique<HealthService>(health_);
     GrpcServer::Options server;
@@ -154,6 +164,7 @@ class RpcTest : public testing::Test {
   }
 
   TempDir dir_;
+  std::atomic<int> imports_ended_{0};  // whose caller sent everything
   const std::string socket_ = dir_.File("broker.sock");
   engine::BootClock clock_;
   store::MemoryStore store_;

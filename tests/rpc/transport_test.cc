@@ -73,6 +73,31 @@ TEST_F(TransportTest, StopsInTimeWithOpenStreamsAndParkedCalls) {
   EXPECT_NE(::access(socket_.c_str(), F_OK), 0) << "the socket file is gone";
 }
 
+TEST_F(TransportTest, ACancelledImportIsNotTakenForAWholeOne) {
+  v1::ImportCredentialsRequest header;
+  header.mutable_header()->set_source("s");
+  v1::ImportCredentialsResponse reply;
+  for (int i = 0; i < 300; ++i) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    auto writer = admin_->ImportCredentials(&context, &reply);
+    writer->Write(header);
+    // Time enough, now and then, for the server to have taken the call and to wait for more.
+    if (i % 10 == 0) {
+      ASSERT_TRUE(Create(absl::StrCat("c", i)).ok());
+    }
+    context.TryCancel();
+    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  grpc::ClientContext context;
+  SetDeadline(context);
+  auto writer = admin_->ImportCredentials(&context, &reply);
+  writer->Write(header);
+  writer->WritesDone();
+  EXPECT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(imports_ended_, 1);
+}
+
 TEST_F(TransportTest, AUidThatIsNotAdmittedIsClosed) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
   ASSERT_EQ(::chmod(std::string(socket_.substr(0, socket_.rfind('/'))).c_str(), 0755), 0);
