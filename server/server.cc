@@ -139,7 +139,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     if (absl::Status status = (server.get()->*step)(); !status.ok()) return status;
   }
   server->StartWatchdog();
-  if (!server->sealed()) server->sources_->Configure(*server->config_);
+  if (!server->sealed()) {
+    server->sources_->Load();
+    server->sources_->Configure(*server->config_);
+  }
   return server;
 }
 
@@ -243,6 +246,7 @@ absl::Status Server::StartGrpc() {
   admin.version = CREDBROKER_VERSION;
   admin.store_backend = config_->config.store().has_memory() ? "memory" : "sqlite";
   admin.import = rpc::MakeImportHandler(sources_->importer());
+  admin.tokens = rpc::MakeTokenRules(sources_->importer());
   admin.export_file = rpc::MakeExportFormat();
   admin.config_status = [this] {
     engine::MutexLock lock(mutex_);

@@ -77,6 +77,15 @@ void Sources::Count(absl::string_view source, const import::ImportReport& report
   }
 }
 
+void Sources::Load() {
+  loading_ = std::thread([this] {
+    const absl::Status status = importer_->LoadTokens();
+    if (status.ok()) return;
+    obs::LogWarning("import", "the tokens owned here are not all known; an import reads them again",
+                    {{"error", status}});
+  });
+}
+
 void Sources::Configure(const config::Loaded& config) {
   std::map<std::string, const config::v1::Source*> wanted;
   for (const config::v1::Source& source : config.config.sources()) {
@@ -114,6 +123,7 @@ void Sources::Configure(const config::Loaded& config) {
 }
 
 void Sources::Stop() {
+  if (loading_.joinable()) loading_.join();
   for (auto& [name, watched] : watched_) watched.watcher->Stop();
   watched_.clear();
 }

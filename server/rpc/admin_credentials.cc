@@ -8,6 +8,17 @@
 
 namespace credbroker::rpc {
 
+grpc::Status AdminService::CheckToken(const std::string& id,
+                                      const core::SecretMaterial& secret) const {
+  if (secret.refresh_token.empty() || !options_.tokens.check) return grpc::Status::OK;
+  return options_.tokens.check(id, secret.refresh_token);
+}
+
+void AdminService::OwnToken(const std::string& id, const core::SecretMaterial* secret) const {
+  if (secret == nullptr || secret->refresh_token.empty() || !options_.tokens.own) return;
+  options_.tokens.own(id, secret->refresh_token);
+}
+
 void AdminService::Create(const CallInfo& info,
                           To<v1::CreateCredentialRequest, v1::Credential> responder) {
   const v1::CreateCredentialRequest& request = responder.request();
@@ -18,6 +29,10 @@ void AdminService::Create(const CallInfo& info,
   if (!document.ok()) return responder.Finish(FromAbsl(document.status()));
   create.document = *std::move(document);
   create.secret = ToSecret(request.secret());
+  const std::string id = create.document->id;
+  if (grpc::Status status = CheckToken(id, *create.secret); !status.ok()) {
+    return responder.Finish(status);
+  }
   if (request.credential().intent().disabled()) {
     const v1::Intent& wanted = request.credential().intent();
     core::Intent intent;
@@ -31,11 +46,14 @@ void AdminService::Create(const CallInfo& info,
     }
     create.intent = std::move(intent);
   }
-  engine_.Create(std::move(create), [responder](absl::StatusOr<core::CredentialView> view) {
-    if (!view.ok()) return responder.Finish(FromAbsl(view.status()));
-    FillCredential(*view, true, &responder.reply());
-    responder.Finish();
-  });
+  const auto secret = create.secret;
+  engine_.Create(std::move(create),
+                 [this, responder, id, secret](absl::StatusOr<core::CredentialView> view) {
+                   if (!view.ok()) return responder.Finish(FromAbsl(view.status()));
+                   OwnToken(id, secret.get());
+                   FillCredential(*view, true, &responder.reply());
+                   responder.Finish();
+                 });
 }
 
 void AdminService::Update(const CallInfo& info,
@@ -53,11 +71,20 @@ void AdminService::Update(const CallInfo& info,
     };
   }
   if (request.has_secret()) update.secret = ToSecret(request.secret());
-  engine_.Update(std::move(update), [responder](absl::StatusOr<core::CredentialView> view) {
-    if (!view.ok()) return responder.Finish(FromAbsl(view.status()));
-    FillCredential(*view, true, &responder.reply());
-    responder.Finish();
-  });
+  const std::string id = update.id;
+  const auto secret = update.secret;
+  if (secret != nullptr) {
+    if (grpc::Status status = CheckToken(id, *secret); !status.ok()) {
+      return responder.Finish(status);
+    }
+  }
+  engine_.Update(std::move(update),
+                 [this, responder, id, secret](absl::StatusOr<core::CredentialView> view) {
+                   if (!view.ok()) return responder.Finish(FromAbsl(view.status()));
+                   OwnToken(id, secret.get());
+                   FillCredential(*view, true, &responder.reply());
+                   responder.Finish();
+                 });
 }
 
 void AdminService::Delete(const CallInfo& info,

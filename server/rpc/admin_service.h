@@ -38,6 +38,14 @@ struct ExportedFile {
 };
 using ExportFormat = std::function<ExportedFile(const core::Document&, const core::Intent&)>;
 
+// Refresh tokens have one owner, however they came: what the importer knows of them. Also kept
+// apart.
+struct TokenRules {
+  // FAILED_PRECONDITION (REFRESH_TOKEN_SPENT, REFRESH_TOKEN_OWNED): `id` may not have this token.
+  std::function<grpc::Status(const std::string& id, const core::Secret& token)> check;
+  std::function<void(const std::string& id, const core::Secret& token)> own;  // it has it now
+};
+
 class AdminService final : public RpcService {
  public:
   struct Options {
@@ -45,6 +53,7 @@ class AdminService final : public RpcService {
     std::string store_backend;                    // "sqlite", "memory"
     ImportHandler import;                         // null: ImportCredentials is UNIMPLEMENTED
     ExportFormat export_file;                     // null: ExportCredentials is UNIMPLEMENTED
+    TokenRules tokens;                            // null: every token is taken
     std::function<ConfigStatus()> config_status;  // null: not shown
     size_t max_watch_queue = 4096;                // changes a slow watcher may be behind
   };
@@ -68,6 +77,8 @@ class AdminService final : public RpcService {
     if (!worker_.Post(std::move(work))) responder.Finish(TooBusy());
   }
   static grpc::Status TooBusy();
+  grpc::Status CheckToken(const std::string& id, const core::SecretMaterial& secret) const;
+  void OwnToken(const std::string& id, const core::SecretMaterial* secret) const;
   engine::Caller CallerOf(const CallInfo& info, const std::string& request_id) const;
 
   void Create(const CallInfo&, To<v1::CreateCredentialRequest, v1::Credential>);

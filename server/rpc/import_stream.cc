@@ -37,23 +37,25 @@ grpc::Status ValidateHeader(const v1::ImportHeader& header) {
   return check.status();
 }
 
-import::ImportJob ToJob(const v1::ImportHeader& header,
-                        absl::string_view principal){import::ImportJob job;
-job.source.name = header.source();
-if (!header.group().empty()) job.source.group = header.group();
-job.source.provider = header.provider();
-job.source.mode = header.mode() == v1::IMPORT_MODE_SKIP   ? import::Mode::kSkip
-                  : header.mode() == v1::IMPORT_MODE_FAIL ? import::Mode::kFail
-                                                          : import::Mode::kUpdate;
-job.source.key_per_line = header.key_per_line();
-std::map<std::string, std::string> labels(header.labels().begin(), header.labels().end());
-job.source.labels.assign(labels.begin(), labels.end());
-job.dry_run = header.dry_run();
-if (header.max_results() > 0) job.max_results = header.max_results();
-job.actor = std::string(principal);
-job.comment = header.comment();
-return job;
-}  // namespace
+using Job = import::ImportJob;  // a line that begins with "import" confuses clang-format
+
+Job ToJob(const v1::ImportHeader& header, absl::string_view principal) {
+  Job job;
+  job.source.name = header.source();
+  if (!header.group().empty()) job.source.group = header.group();
+  job.source.provider = header.provider();
+  job.source.mode = header.mode() == v1::IMPORT_MODE_SKIP   ? import::Mode::kSkip
+                    : header.mode() == v1::IMPORT_MODE_FAIL ? import::Mode::kFail
+                                                            : import::Mode::kUpdate;
+  job.source.key_per_line = header.key_per_line();
+  std::map<std::string, std::string> labels(header.labels().begin(), header.labels().end());
+  job.source.labels.assign(labels.begin(), labels.end());
+  job.dry_run = header.dry_run();
+  if (header.max_results() > 0) job.max_results = header.max_results();
+  job.actor = std::string(principal);
+  job.comment = header.comment();
+  return job;
+}
 
 v1::ImportAction ToProto(import::Action action) {
   switch (action) {
@@ -142,6 +144,7 @@ class ImportRun {
     return open_ ? BadField("file.continued", "the last file is not complete") : grpc::Status::OK;
   }
   void Apply(import::Importer& importer) {
+    if (stream_->gone()) return;  // while it waited for its turn
     absl::StatusOr<import::ImportReport> report = importer.Import(job_, std::move(files_));
     files_.clear();
     if (!report.ok()) return stream_->Fail(FromAbsl(report.status()));
@@ -183,14 +186,14 @@ class ImportRun {
 
   const std::string principal_;
   const std::shared_ptr<ClientStream> stream_;
-  import::ImportJob job_;
+  Job job_;
   std::vector<import::SourceFile> files_;
   size_t bytes_ = 0;
   bool has_header_ = false;
   bool open_ = false;  // the last file goes on in the next message
 };
 
-}  // namespace credbroker::rpc
+}  // namespace
 
 ImportHandler MakeImportHandler(import::Importer& importer) {
   return [&importer](const CallInfo& info, std::shared_ptr<ClientStream> stream, Worker& worker) {
@@ -205,6 +208,31 @@ ImportHandler MakeImportHandler(import::Importer& importer) {
                       .end = end,
                       .cancelled = nullptr});
   };
+}
+
+TokenRules MakeTokenRules(import::Importer& importer) {
+  using Verdict = import::Importer::TokenVerdict;
+  TokenRules rules;
+  rules.check = [&importer](const std::string& id, const core::Secret& token) {
+    switch (importer.JudgeToken(id, token)) {
+      case Verdict::kSpent:
+        return Error(v1::ERROR_REASON_REFRESH_TOKEN_SPENT,
+                     "secret.refresh_token: was already exchanged here and is dead; log in again",
+                     {{"id", id}});
+      case Verdict::kOwned:
+        return Error(v1::ERROR_REASON_REFRESH_TOKEN_OWNED,
+                     "secret.refresh_token: belongs to another credential here; two owners would "
+                     "destroy the login",
+                     {{"id", id}});
+      case Verdict::kFree:
+        break;
+    }
+    return grpc::Status::OK;
+  };
+  rules.own = [&importer](const std::string& id, const core::Secret& token) {
+    importer.tokens().Own(importer.tokens().HashOf(token), id);
+  };
+  return rules;
 }
 
 ExportFormat MakeExportFormat() {

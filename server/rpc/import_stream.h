@@ -12,6 +12,8 @@ namespace credbroker::rpc {
 
 // `importer` outlives the service.
 ImportHandler MakeImportHandler(import::Importer& importer);
+// `importer` outlives the server.
+TokenRules MakeTokenRules(import::Importer& importer);
 ExportFormat MakeExportFormat();
 
 }  // namespace credbroker::rpc

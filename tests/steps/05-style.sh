@@ -52,6 +52,11 @@ git ls-files '*.cc' '*.h' | existing | while IFS= read -r file; do
   clang-format --dry-run -Werror "$file" >/dev/null 2>&1 || echo "$file: clang-format -i $file"
 done | expect_none "C++ sources are formatted"
 
+# clang-format 14 takes it for JavaScript and mangles the code that follows.
+git grep -nE '^(import::|[^/]*\)\{import::)|^ +import::.*[;)&*]$' -- '*.h' '*.cc' |
+  grep -vE '\.cc:[0-9]+:  ' |
+  expect_none "no declaration begins with the namespace import"
+
 scripts | while IFS= read -r file; do bash -n "$file" 2>&1; done |
   expect_none "scripts parse"
 
