@@ -20,6 +20,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "server/obs/log.h"
 #include "server/rpc/wire.h"
 
@@ -149,7 +150,13 @@ class GrpcServer::Listener {
   void Stop(gpr_timespec deadline) {
     StopAccepting();
     // Calls need the loops to end, so the queues go last.
-    if (server_ != nullptr) server_->Shutdown(deadline);
+    if (server_ != nullptr) {
+      absl::Notification ended;
+      std::thread idle([&] { CutIdleConnections(ended); });
+      server_->Shutdown(deadline);
+      ended.Notify();
+      idle.join();
+    }
     for (auto& queue : queues_) queue->Shutdown();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
@@ -166,6 +173,18 @@ class GrpcServer::Listener {
   uint64_t refused() const { return unix_ == nullptr ? 0 : unix_->refused(); }
 
  private:
+  // gRPC waits for every connection to close, and some clients keep an idle one after they were
+  // told to go. Once no call has been in flight for a while, nobody is served by waiting for them.
+  void CutIdleConnections(const absl::Notification& ended) {
+    constexpr absl::Duration kStep = absl::Milliseconds(20);
+    constexpr int kQuietSteps = 10;
+    for (int quiet = 0; quiet < kQuietSteps;) {
+      if (ended.WaitForNotificationWithTimeout(kStep)) return;
+      quiet = guard_.in_flight() == 0 ? quiet + 1 : 0;
+    }
+    grpc_server_cancel_all_calls(server_->c_server());
+  }
+
   static Guard::Options GuardOptions(Guard::Options options, std::string principal, bool tcp) {
     options.principal = std::move(principal);
     options.count_peers = tcp;

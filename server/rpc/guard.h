@@ -84,6 +84,12 @@ class Guard {
 
   const std::string& principal() const { return options_.principal; }
   absl::Duration default_deadline() const { return options_.default_deadline; }
+  // All classes together.
+  int in_flight() const {
+    int sum = 0;
+    for (const std::atomic<int>& count : counts_) sum += count.load(std::memory_order_relaxed);
+    return sum;
+  }
   int in_flight(CallClass kind) const {
     return counts_[static_cast<size_t>(kind)].load(std::memory_order_relaxed);
   }

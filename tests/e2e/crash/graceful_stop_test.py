@@ -143,6 +143,22 @@ def one_round(number):
     return load.acks
 
 
+def idle_clients():
+    """Clients that keep their connections and make no call are not waited for."""
+    server = sp.Server("idle", runtime="  drain_timeout: 10s")
+    cases.check(server.start(), "a server with idle clients starts")
+    server.create("a", "key")
+    for _ in range(8):
+        stub = sp.broker_pb2_grpc.BrokerServiceStub(server.new_channel())
+        stub.Acquire(sp.broker.AcquireRequest(providers=["openai"]), timeout=10)
+    start = time.monotonic()
+    code = server.stop()
+    took = time.monotonic() - start
+    cases.check(code == 0 and took < 5, f"8 idle clients: it ended in {took:.2f} s",
+                f"exit code {code}")
+
+
+idle_clients()
 acks = sum(one_round(number) for number in range(ROUNDS))
 print(f"{ROUNDS} stops, {acks} acknowledged changes, {ROUNDS * PARKED} parked calls, "
       f"{ROUNDS * WATCHERS} streams")

@@ -163,11 +163,12 @@ runtime:
         self.close_channels()
 
     def stop(self, patience=30):
-        """SIGTERM; the exit code. Idle connections of these clients would make it wait for them."""
-        self.close_channels()
+        """SIGTERM; the exit code. Clients keep their idle connections: a server must not wait for them."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(patience)
+        code = self.process.wait(patience)
+        self.close_channels()
+        return code
 
     def http_port(self):
         found = re.search(r'"http is served".*?127\.0\.0\.1:(\d+)', self.log())
