@@ -10,6 +10,9 @@ namespace {
 // A grant that comes later than this before the deadline would not reach the caller in time.
 constexpr absl::Duration kAnswerTravel = absl::Milliseconds(20);
 
+// AcquireRequest.max_wait.
+constexpr absl::Duration kLongestWait = absl::Seconds(60);
+
 }  // namespace
 
 void CallTable::Add(AcquireCall call) {
@@ -65,7 +68,8 @@ size_t CallTable::Fill(v1::SessionRequest* message, size_t budget, int64_t now) 
     acquire->set_target(call.target);
     *acquire->mutable_request() = call.request;
     const absl::Duration left = absl::Nanoseconds(call.deadline_ns - now) - kAnswerTravel;
-    const absl::Duration wait = std::min(call.max_wait, std::max(left, absl::ZeroDuration()));
+    const absl::Duration wait =
+        std::min({call.max_wait, std::max(left, absl::ZeroDuration()), kLongestWait});
     if (wait > absl::ZeroDuration()) ToWire(wait, acquire->mutable_request()->mutable_max_wait());
     found->second.sent = true;
     ++count;
@@ -83,6 +87,14 @@ void CallTable::Resend(uint64_t id) {
   if (found == calls_.end()) return;
   found->second.sent = false;
   unsent_.push_back(id);
+}
+
+std::vector<uint64_t> CallTable::Sent() const {
+  std::vector<uint64_t> sent;
+  for (const auto& [id, entry] : calls_) {
+    if (entry.sent) sent.push_back(id);
+  }
+  return sent;
 }
 
 void CallTable::Rewind() {

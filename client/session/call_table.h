@@ -55,6 +55,8 @@ class CallTable {
   // The stream is over: every call is to be sent again. What the broker granted to the stream
   // before is not presented to it, and so released.
   void Rewind();
+  // The ids of calls that were sent and not answered.
+  std::vector<uint64_t> Sent() const;
 
  private:
   struct Entry {

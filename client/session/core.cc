@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/session/request_check.h"
 #include "credbroker/client/error.h"
 
 namespace credbroker::client {
@@ -111,6 +112,10 @@ void SessionCore::Acquire(AcquireCall call) {
     call.request.set_kind(target->kind);
     call.request.mutable_labels()->insert(target->labels.begin(), target->labels.end());
     if (!call.request.has_ttl()) ToWire(target->ttl, call.request.mutable_ttl());
+  }
+  if (absl::Status bad = CheckRequest(call.request); !bad.ok()) {
+    Answer(call, std::move(bad));
+    return;
   }
   if (connection_.state() == ConnectionState::kLost && !Greeting()) {
     Answer(call, AcquireLost(call));

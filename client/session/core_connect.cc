@@ -151,6 +151,15 @@ void SessionCore::OnClosed(absl::Status cause) {
   returned_numbers_.clear();
   book_.ForgetStream();
   book_.ForEach([](LeaseRecord& record) { record.renewing = false; });
+  if (absl::IsInvalidArgument(cause)) {
+    // One of the messages that were not answered was wrong: none goes out again as it was, or the
+    // next stream would end as this one did.
+    ends_.StripSent();
+    for (const uint64_t id : calls_.Sent()) {
+      AcquireCall call = calls_.Take(id);
+      Answer(call, cause);
+    }
+  }
   ends_.Rewind();
   calls_.Rewind();
   stock_.Rewind();

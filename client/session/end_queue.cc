@@ -172,6 +172,19 @@ void EndQueue::Result(const v1::SessionReportResult& result) {
   if (found->second.empty()) results_.erase(found);
 }
 
+void EndQueue::StripSent() {
+  for (Entry& entry : sent_) {
+    if (entry.detail == nullptr) continue;
+    bytes_ -= std::exchange(entry.detail->bytes, 0);
+    WipeDetail(*entry.detail);
+    v1::ReportItem bare;
+    bare.set_outcome(entry.detail->item.outcome());
+    bare.set_http_status(entry.detail->item.http_status());
+    entry.detail->item = std::move(bare);
+    ++counts_.trimmed;
+  }
+}
+
 bool EndQueue::HasOutcomes() const {
   const auto has = [](const Entry& entry) { return HasOutcome(entry.kind); };
   return std::any_of(pending_.begin(), pending_.end(), has) ||

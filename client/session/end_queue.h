@@ -58,6 +58,8 @@ class EndQueue {
 
   // The stream is over: what was not processed is to be sent again.
   void Rewind();
+  // What was sent and not processed keeps its outcome alone.
+  void StripSent();
   // Before a hello: leases that ended without an outcome are simply not presented.
   void DropReleases();
   // Gives all up.

@@ -3,53 +3,27 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "client/session/record.h"
+#include "client/session/request_check.h"
 #include "client/session/shared.h"
 #include "client/session/wire_time.h"
 
 namespace credbroker::client {
 namespace {
 
-// ReportItem's bounds.
-constexpr size_t kMaxHeaders = 128;
-constexpr size_t kMaxHeaderBytes = 16 << 10;
-constexpr size_t kMaxHeaderName = 256;
-constexpr size_t kMaxHeaderValue = 8 << 10;
-constexpr size_t kMaxErrorCode = 128;
-constexpr size_t kMaxBody = 4 << 10;
-
-// Cuts at `most` bytes, and back to the start of a UTF-8 sequence that does not fit.
-void CutText(std::string* text, size_t most) {
-  if (text->size() <= most) return;
-  while (most > 0 && (static_cast<unsigned char>((*text)[most]) & 0xc0) == 0x80) --most;
-  text->resize(most);
-}
-
 v1::ReportItem ToItem(Outcome outcome) {
   v1::ReportItem item;
   item.set_outcome(outcome.outcome);
   item.set_http_status(outcome.http_status);
-  CutText(&outcome.error_code, kMaxErrorCode);
   item.set_error_code(std::move(outcome.error_code));
-  size_t bytes = 0;
   for (auto& [name, value] : outcome.headers) {
-    if (name.empty() || name.size() > kMaxHeaderName || value.size() > kMaxHeaderValue) continue;
-    if (IsPrivateHeader(name)) continue;
-    bytes += name.size() + value.size();
-    if (bytes > kMaxHeaderBytes || item.headers_size() == kMaxHeaders) break;
     v1::Header* header = item.add_headers();
-    header->set_name(absl::AsciiStrToLower(name));
+    header->set_name(std::move(name));
     header->set_value(std::move(value));
   }
-  if (outcome.body_excerpt.size() > kMaxBody) {
-    item.set_body_excerpt(outcome.body_excerpt.substr(0, kMaxBody));
-    WipeString(outcome.body_excerpt);
-  } else {
-    item.set_body_excerpt(std::move(outcome.body_excerpt));
-  }
+  item.set_body_excerpt(std::move(outcome.body_excerpt));
   item.set_network_error(outcome.network_error);
   if (outcome.event_time.has_value()) ToWire(*outcome.event_time, item.mutable_event_time());
   return item;
@@ -179,6 +153,7 @@ void Lease::Report(v1::ReportItem item, ReportCallback done) {
   if (record_ == nullptr) return;
   auto detail = std::make_unique<LeaseNote::Detail>();
   item.clear_lease_id();
+  MakeSendable(&item);
   if (item.material_version() == 0) item.set_material_version(material_->version);
   detail->bytes = BytesOf(item);
   detail->item = std::move(item);

@@ -23,7 +23,7 @@ void StockKeeper::Declare(TargetId id, Target target, int64_t now) {
   shards_.Prepare(id, static_cast<size_t>(std::max(target.stock.max, 1)));
   Entry& entry = entries_[id];
   const TargetCounters& counters = *shards_.counters(id);
-  const int stale = entry.stale_under_way + entry.under_way;
+  const int stale = entry.stale_under_way + (entry.under_way ? 1 : 0);
   entry = Entry{.target = std::move(target)};
   entry.stale_under_way = stale;
   entry.level = std::min(entry.target.stock.initial, entry.target.stock.max);
@@ -46,7 +46,7 @@ const Target* StockKeeper::Find(TargetId id) const {
 }
 
 int StockKeeper::Wanted(TargetId id, const Entry& entry, int64_t now) const {
-  if (entry.retired || entry.under_way > 0 || now < entry.blocked_until_ns) return 0;
+  if (entry.retired || entry.under_way || now < entry.blocked_until_ns) return 0;
   int level = entry.level;
   if (entry.hungry) level = level == 0 ? kFirstLevel : level * 2;
   level = std::min(level, entry.target.stock.max);
@@ -56,7 +56,7 @@ int StockKeeper::Wanted(TargetId id, const Entry& entry, int64_t now) const {
 
 void StockKeeper::SetLowWater(TargetId id, const Entry& entry, int64_t now) {
   const bool watch =
-      !entry.retired && entry.level > 0 && entry.under_way == 0 && now >= entry.blocked_until_ns;
+      !entry.retired && entry.level > 0 && !entry.under_way && now >= entry.blocked_until_ns;
   shards_.counters(id)->low_water.store(watch ? entry.level / 2 : -1, std::memory_order_relaxed);
 }
 
@@ -108,7 +108,7 @@ size_t StockKeeper::Fill(v1::SessionRequest* message, size_t budget, int64_t now
     v1::SessionPrefetch* wire = message->add_prefetches();
     wire->set_target(id);
     wire->set_count(static_cast<uint32_t>(wanted));
-    entry.under_way = wanted;
+    entry.under_way = true;
     SetLowWater(id, entry, now);
     ++count;
   }
@@ -119,12 +119,11 @@ bool StockKeeper::Arrived(const v1::SessionStock& answer, int64_t now) {
   const auto found = entries_.find(answer.target());
   if (found == entries_.end()) return false;
   Entry& entry = found->second;
-  const int answered = answer.leases_size() + static_cast<int>(answer.refused());
   if (entry.stale_under_way > 0) {
-    entry.stale_under_way = std::max(0, entry.stale_under_way - answered);
+    --entry.stale_under_way;
     return false;
   }
-  entry.under_way = std::max(0, entry.under_way - answered);
+  entry.under_way = false;
   if (answer.refused() == 0) {
     entry.refusals = 0;
   } else {
@@ -194,7 +193,7 @@ void StockKeeper::EndReturns(int64_t now) {
 void StockKeeper::Rewind() {
   for (auto& [id, entry] : entries_) {
     entry.declared = false;
-    entry.under_way = 0;
+    entry.under_way = false;
     entry.stale_under_way = 0;
     entry.blocked_until_ns = 0;
   }

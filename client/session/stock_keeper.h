@@ -58,9 +58,9 @@ class StockKeeper {
     bool retired = false;
     bool declared = false;  // on this stream
     int level = 0;
-    // Asked for and not answered.
-    int under_way = 0;
-    // The same for a retired target whose id this one has.
+    // A refill was asked for and not answered; each gets one answer.
+    bool under_way = false;
+    // The same for retired targets that had this id.
     int stale_under_way = 0;
     // Somebody found the stock empty since the last refill.
     bool hungry = false;

@@ -1,6 +1,7 @@
 #include "client/session/target_check.h"
 
 #include "absl/strings/str_cat.h"
+#include "client/session/request_check.h"
 #include "credbroker/client/error.h"
 
 namespace credbroker::client {
@@ -16,10 +17,14 @@ bool Within(T value, T least, T most) {
 }  // namespace
 
 absl::Status CheckTarget(const Target& target) {
-  if (!Within<size_t>(target.group.size(), 1, 64)) return Bad("group: 1 to 64 characters");
-  if (!Within<size_t>(target.providers.size(), 1, 16)) return Bad("providers: 1 to 16");
-  if (target.model.size() > 256) return Bad("model: at most 256 bytes");
-  if (target.labels.size() > 8) return Bad("labels: at most 8");
+  v1::AcquireRequest request;
+  request.set_group(target.group);
+  request.mutable_providers()->Assign(target.providers.begin(), target.providers.end());
+  request.set_model(target.model);
+  request.set_kind(target.kind);
+  request.mutable_labels()->insert(target.labels.begin(), target.labels.end());
+  if (absl::Status bad = CheckRequest(request); !bad.ok()) return bad;
+  if (target.group.empty()) return Bad("group: 1 to 64 characters of [a-z0-9._-]");
   if (!Within(target.ttl, absl::Seconds(1), absl::Hours(1))) return Bad("ttl: 1 s to 1 h");
   if (!Within(target.stock.max, 0, 512)) return Bad("stock.max: 0 to 512");
   if (!Within(target.stock.initial, 0, target.stock.max)) {

@@ -35,6 +35,49 @@ TEST_F(Report, SendsSuccessesAsNumbersAndOthersWithTheirFacts) {
   EXPECT_EQ(item.headers(0).name(), "retry-after");
 }
 
+TEST_F(Report, LeavesOutWhatTheBrokerWouldEndTheStreamFor) {
+  StartWith(8);
+  v1::ReportItem item;
+  item.set_http_status(1000);
+  item.set_error_code(std::string("a\xff\n") + std::string(200, 'b'));
+  item.add_headers()->set_name("bad name");
+  item.add_headers()->set_name("x-injected");
+  item.mutable_headers(1)->set_value("a\r\nb: c");
+  item.add_headers()->set_name("Retry-After");
+  item.mutable_headers(2)->set_value("3");
+  for (int i = 0; i < 200; ++i) {
+    v1::Header* header = item.add_headers();
+    header->set_name("x");
+    header->set_value(std::string(100, 'x'));
+  }
+  Take().Report(item, nullptr);
+  Pass(absl::Seconds(1));
+  ASSERT_EQ(broker_.reports().size(), 1);
+  const v1::ReportItem& sent = broker_.reports()[0].item();
+  EXPECT_EQ(sent.http_status(), 0);
+  EXPECT_EQ(sent.outcome(), v1::OUTCOME_NETWORK_ERROR);
+  EXPECT_EQ(sent.error_code().size(), 128);
+  EXPECT_THAT(sent.error_code(), testing::StartsWith("a??bb"));
+  EXPECT_EQ(sent.headers_size(), 128);
+  EXPECT_EQ(sent.headers(0).name(), "retry-after");
+}
+
+TEST_F(Report, IsStrippedAfterAStreamThatEndedWithAnInvalidArgument) {
+  StartWith(8);
+  broker_.SetAnswering(false);
+  Outcome outcome = Outcome::Status(500);
+  outcome.body_excerpt = "poison";
+  Take().Report(outcome);
+  Pass(absl::Milliseconds(10), absl::Milliseconds(5));
+  broker_.Break(absl::InvalidArgumentError("reports[0]: no"));
+  broker_.SetAnswering(true);
+  Pass(absl::Seconds(1));
+  ASSERT_EQ(broker_.reports().size(), 2);
+  EXPECT_EQ(broker_.reports()[0].item().body_excerpt(), "poison");
+  EXPECT_EQ(broker_.reports()[1].item().body_excerpt(), "");
+  EXPECT_EQ(broker_.reports()[1].item().http_status(), 500);
+}
+
 TEST_F(Report, EndsALeaseOnce) {
   StartWith(8);
   Lease lease = Take();

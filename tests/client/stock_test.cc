@@ -226,6 +226,55 @@ TEST_F(Direct, SaysWhyTheBrokerRefused) {
   EXPECT_EQ(ReasonOf(answer->status()), v1::ERROR_REASON_ALL_DISABLED);
 }
 
+TEST_F(Direct, FindsWhatTheBrokerWouldEndTheStreamFor) {
+  Start();
+  const TargetId target = DeclareStock(0);
+  v1::AcquireRequest request;
+  const auto refused = [&](const v1::AcquireRequest& bad, const std::string& field,
+                           TargetId id = 0) {
+    auto answer = Ask(id, bad);
+    EXPECT_TRUE(answer->answered()) << field;
+    EXPECT_EQ(answer->status().code(), absl::StatusCode::kInvalidArgument) << field;
+    EXPECT_EQ(ReasonOf(answer->status()), v1::ERROR_REASON_INVALID_FIELD);
+    ASSERT_FALSE(FieldErrorsOf(answer->status()).empty()) << field;
+    EXPECT_EQ(FieldErrorsOf(answer->status())[0].field, field);
+  };
+  refused(request, "providers");
+  request.set_session_key(std::string(257, 'x'));
+  refused(request, "session_key", target);
+  request.set_session_key("\xff");
+  refused(request, "session_key", target);
+  request.set_session_key("\xed\xa0\x80");  // a surrogate
+  refused(request, "session_key", target);
+  request.set_session_key("two\nlines");
+  refused(request, "session_key", target);
+  request.set_session_key("h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
+  EXPECT_TRUE(Ask(target, request)->result->ok());
+  request.clear_session_key();
+  for (int i = 0; i < 65; ++i) request.add_excluded_credential_ids("x");
+  refused(request, "excluded_credential_ids", target);
+  request.clear_excluded_credential_ids();
+  request.mutable_ttl()->set_seconds(3601);
+  refused(request, "ttl", target);
+  request.clear_ttl();
+  request.add_providers("OpenAI");
+  refused(request, "providers");
+  EXPECT_EQ(broker_.opened(), 1);
+}
+
+TEST_F(Direct, IsNotSentAgainAfterAStreamThatEndedWithAnInvalidArgument) {
+  Start();
+  const TargetId target = DeclareStock(0);
+  broker_.SetAnswering(false);
+  auto answer = Ask(target);
+  broker_.Break(absl::InvalidArgumentError("acquires[0]: no"));
+  broker_.SetAnswering(true);
+  Pass(absl::Seconds(1));
+  ASSERT_TRUE(answer->answered());
+  EXPECT_EQ(answer->status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+}
+
 TEST_F(Direct, ExcludesWhatTheCallerNames) {
   Start();
   broker_.Add("b");
