@@ -12,6 +12,7 @@ import tempfile
 import broker as broker_module
 import cases
 import clients
+import grpc
 
 SIDECAR = broker_module.BIN / 'credbroker-sidecar'
 
@@ -233,6 +234,12 @@ class Grpc(SidecarCase):
         self.ask('Release', leaseId=first['leaseId'])
         self.refused('ABORTED', 'REQUEST_ENDED', self.ask, 'Acquire', providers=[self.provider],
                      model='m1', requestId='r1')
+
+    def test_a_session_is_refused_with_a_reason(self):
+        with self.assertRaises(grpc.RpcError) as caught:
+            next(self.through.stub['BrokerService'].Session(iter([]), timeout=10))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        self.assertIn('sidecar', caught.exception.details())
 
     def test_refusals_are_the_brokers(self):
         self.refused('NOT_FOUND', 'NO_SUCH_PROVIDER', self.ask, 'Acquire', providers=['nobody'])

@@ -252,8 +252,10 @@ TEST_F(DeskTest, AnswersReportsThatWaitWhenItStops) {
   api::ReportResponse answer;
   office_.desk->Report(Face::kGrpc, {Item(Give(office_), 500)},
                        [&](api::ReportResponse response) { answer = std::move(response); });
+  EXPECT_EQ(answer.results_size(), 0);
   office_.desk->ReturnAll();
-  EXPECT_EQ(answer.results_size(), 1);
+  ASSERT_EQ(answer.results_size(), 1);
+  EXPECT_EQ(answer.results(0).disposition(), api::REPORT_DISPOSITION_ACCEPTED);
 }
 
 TEST_F(DeskTest, ShowsNoNameACallerInvents) {
