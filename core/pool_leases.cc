@@ -69,11 +69,6 @@ void PoolState::EndLease(uint32_t cell, LeaseEnd end, Effects& effects) {
   group.Touch(slot);
 }
 
-absl::Duration PoolState::TtlOf(const AcquireCommand& command) const {
-  if (command.ttl <= absl::ZeroDuration()) return settings.limits.default_ttl;
-  return std::min(command.ttl, settings.limits.max_ttl);
-}
-
 void PoolState::ForgetEnded(int limit) {
   leases.Forget(now_ns - ended_retention_ns, static_cast<size_t>(settings.limits.max_ended_leases),
                 limit, [&](uint32_t cell, LeaseCell& lease) {

@@ -18,39 +18,39 @@ constexpr absl::Duration kLateFor = absl::Minutes(10);
 
 }  // namespace
 
-PoolState::Subject PoolState::SubjectOf(const ReportCommand& command) {
+PoolState::Subject PoolState::SubjectOf(const SessionLease& name) {
   Subject subject;
-  if (command.session_lease != nullptr) {
-    const SessionLease& name = *command.session_lease;
-    subject.lease = FindLease(name);
-    subject.own = subject.lease != nullptr;
-    if (!subject.own) return subject;
-    const SessionLink& link = sessions.link(name.cell);
-    const LeaseCell& lease = *subject.lease;
-    subject.cell = name.cell;
-    subject.uid = lease.uid;
-    subject.seq = lease.seq;
-    subject.material_version = lease.material_version;
-    subject.granted = absl::FromUnixNanos(link.granted_ns);
-    subject.model = models.Name(lease.end == LeaseEnd::kLive ? lease.model : link.model);
-    return subject;
-  }
-  const LeaseClaims& claims = *command.claims;
-  if (claims.epoch == options.epoch) subject.lease = leases.Find(claims.cell, claims.seq);
-  subject.cell = claims.cell;
-  subject.uid = claims.uid;
-  subject.seq = claims.seq;
-  subject.material_version = claims.material_version;
-  subject.granted = claims.granted;
-  subject.expires = claims.expires;
-  subject.model = claims.model;
-  subject.own = claims.principal == command.principal || Fault("foreign_accepted");
+  subject.lease = FindLease(name);
+  subject.own = subject.lease != nullptr;
+  if (!subject.own) return subject;
+  const SessionLink& link = sessions.link(name.cell);
+  const LeaseCell& lease = *subject.lease;
+  subject.cell = name.cell;
+  subject.uid = lease.uid;
+  subject.seq = lease.seq;
+  subject.material_version = lease.material_version;
+  subject.granted = absl::FromUnixNanos(link.granted_ns);
+  subject.expires = absl::InfiniteFuture();
+  subject.model = models.Name(lease.end == LeaseEnd::kLive ? lease.model : link.model);
   return subject;
 }
 
 ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   Step(effects);
-  const Subject subject = SubjectOf(command);
+  // In place: it is on the way of every unary report.
+  const auto of_claims = [&](const LeaseClaims& claims) {
+    return Subject{claims.epoch == options.epoch ? leases.Find(claims.cell, claims.seq) : nullptr,
+                   claims.cell,
+                   claims.principal == command.principal || Fault("foreign_accepted"),
+                   claims.uid,
+                   claims.seq,
+                   claims.material_version,
+                   claims.granted,
+                   claims.expires,
+                   claims.model};
+  };
+  const Subject subject = command.session_lease != nullptr ? SubjectOf(*command.session_lease)
+                                                           : of_claims(*command.claims);
   LeaseCell* const lease = subject.lease;
   ReportReply reply;
   // A live lease knows its credential's place; only others need the search.

@@ -257,9 +257,10 @@ bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int6
   const GroupIndex::Demand& demand = request.demand;
   const bool held_possible = !demand.dedicated && (demand.overlay != nullptr || !demand.uniform);
   const bool for_stock = request.command->for_stock && !Fault("stock_of_capped");
+  const bool any = plain && !held_possible && !for_stock;
   bool gave_up = false;
   auto admissible = [&](uint32_t position) {
-    if (plain && !held_possible && !for_stock) return true;
+    if (any) return true;
     const Slot slot = request.group->SlotAt(position);
     if (for_stock && Capped(records.at(slot))) {
       // Taking it ends the search, in vain.

@@ -2,6 +2,7 @@
 #ifndef CREDBROKER_CORE_POOL_STATE_H_
 #define CREDBROKER_CORE_POOL_STATE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -189,7 +190,10 @@ class PoolState {
                    Effects& effects);
   bool Release(absl::string_view principal, const LeaseClaims& claims, Effects& effects);
 
-  absl::Duration TtlOf(const AcquireCommand& command) const;
+  absl::Duration TtlOf(const AcquireCommand& command) const {
+    if (command.ttl <= absl::ZeroDuration()) return settings.limits.default_ttl;
+    return std::min(command.ttl, settings.limits.max_ttl);
+  }
   RenewReply Extend(uint32_t cell, const LeaseCell& lease, absl::Duration ttl);
 
   // --- pool_session.cc ---
@@ -221,10 +225,10 @@ class PoolState {
     Uid uid;
     LeaseSeq seq;
     uint64_t material_version = 0;
-    absl::Time granted, expires = absl::InfiniteFuture();
+    absl::Time granted, expires;
     absl::string_view model;
   };
-  Subject SubjectOf(const ReportCommand& command);
+  Subject SubjectOf(const SessionLease& name);
   struct Evidence {  // of one report
     Slot slot;
     absl::Time granted, happened;
