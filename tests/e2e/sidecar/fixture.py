@@ -1,4 +1,4 @@
-"""A broker, a sidecar and an upstream for the tests of a class; each test has a provider of its own."""
+"""A broker, a sidecar and an upstream for the tests of a class; a provider for each test."""
 import time
 
 
@@ -6,12 +6,11 @@ import cases
 import clients
 import sidecar as sidecar_module
 import upstream as upstream_module
-import web
 from broker import until
 
 
 class SidecarCase(cases.BrokerCase):
-    """Attributes beside BrokerCase's: sidecar, upstream. Paths below /PROVIDER/ lease for PROVIDER."""
+    """Attributes beside BrokerCase's: sidecar, upstream. Paths below /PROVIDER/ lease for it."""
     extra = sidecar_module.SESSIONS
     routes_extra = {}       # fields of every route
     sidecar_extra = ''      # more of the sidecar's configuration
@@ -64,13 +63,3 @@ class SidecarCase(cases.BrokerCase):
 def recover_seconds(status):
     """From now until the status says."""
     return clients.moment(status['nextRecoverTime']) - time.time()
-
-
-def chunk_times(address, path):
-    """Asks for a stream; [(seconds since the request, bytes)] as the body's parts arrive."""
-    out, began = [], time.monotonic()
-    with web.connect(address) as plug:
-        plug.sendall(f'GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode())
-        while part := plug.recv(65536):
-            out.append((time.monotonic() - began, part))
-    return out

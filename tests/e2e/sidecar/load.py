@@ -1,4 +1,4 @@
-"""Callers that lease from sidecars, call the upstream and report, and what became of their calls."""
+"""Callers that lease from sidecars, call the upstream and report; and what became of it."""
 import collections
 import dataclasses
 import http.client

@@ -51,7 +51,7 @@ class Sidecar:
         self.log_path = self.folder / 'log'
         self.config = self.folder / 'sidecar.yaml'
         self.process = None
-        # The kernel's choice; the same one again after a restart, as a proxy's configuration has it.
+        # The kernel's choice, and the same again after a restart: a proxy's file names it.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plug:
             plug.bind(('127.0.0.1', 0))
             self.udp = plug.getsockname()[1]

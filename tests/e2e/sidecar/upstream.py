@@ -1,7 +1,7 @@
 """An upstream by script: an HTTP/1.1 server on a free port of 127.0.0.1, in a thread of its own.
 
-`upstream.answer(token, Answer(429, {'retry-after': '30'}))` says what requests that carry this token
-get from now on; several answers are given in turn, the last one for ever. Without: 200. Every request
+`upstream.answer(token, Answer(429, {'retry-after': '30'}))` says what requests with this token get
+from now on; several answers are given in turn, the last one for ever. Without: 200. Every request
 is kept in `upstream.seen`, and for each token how many were under way at once.
 """
 import asyncio
@@ -39,6 +39,7 @@ class Upstream:
 
     def __init__(self):
         self.seen = []
+        self.malformed = []                   # what came and was no request
         self.now = collections.Counter()      # requests under way, by token
         self.most = collections.Counter()     # and the most there ever were
         self._script = {}
@@ -95,8 +96,10 @@ class Upstream:
         try:
             while await self._one(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (OSError, asyncio.IncompleteReadError):
             pass
+        except (ValueError, asyncio.LimitOverrunError) as error:
+            self.malformed.append(error)
         finally:
             writer.close()
 
@@ -108,7 +111,7 @@ class Upstream:
         fields = dict(headers)
         token = fields.get('authorization', '').removeprefix('Bearer ')
         request = Request(token, method, path, headers, time.monotonic())
-        request.body = await reader.readexactly(int(fields.get('content-length', 0)))
+        request.body = await self._body(reader, fields)
         self.seen.append(request)
         self.now[token] += 1
         self.most[token] = max(self.most[token], self.now[token])
@@ -116,6 +119,16 @@ class Upstream:
             return await self._send(writer, reader, request, self._next(token))
         finally:
             self.now[token] -= 1
+
+    async def _body(self, reader, fields):
+        if 'transfer-encoding' not in fields:
+            return await reader.readexactly(int(fields.get('content-length', 0)))
+        body = b''
+        while size := int((await reader.readline()).split(b';')[0], 16):
+            body += await reader.readexactly(size)
+            await reader.readline()
+        await reader.readline()
+        return body
 
     async def _send(self, writer, reader, request, answer):
         if answer.delay and not await self._pause(reader, request, answer.delay):
