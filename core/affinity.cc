@@ -14,7 +14,7 @@ void AffinityTable::set_max_bindings(int64_t max) {
 void AffinityTable::Touch(List::iterator entry, absl::Time now) {
   List& lane = entry->lane->second;
   if (entry != lane.begin()) lane.splice(lane.begin(), lane, entry);
-  entry->idle_until = now + entry->lane->first;
+  entry->binding.idle_until = now + entry->lane->first;
   entry->used = next_use_++;
 }
 
@@ -41,7 +41,7 @@ std::optional<Binding> AffinityTable::Find(absl::string_view key, absl::Time now
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return std::nullopt;
   const List::iterator entry = found->second;
-  if (entry->idle_until <= now) {
+  if (entry->binding.idle_until <= now) {
     Remove(entry);
     return std::nullopt;
   }
@@ -51,7 +51,7 @@ std::optional<Binding> AffinityTable::Find(absl::string_view key, absl::Time now
 
 std::optional<Binding> AffinityTable::Peek(absl::string_view key, absl::Time now) const {
   const auto found = by_key_.find(key);
-  if (found == by_key_.end() || found->second->idle_until <= now) return std::nullopt;
+  if (found == by_key_.end() || found->second->binding.idle_until <= now) return std::nullopt;
   return found->second->binding;
 }
 
@@ -78,7 +78,7 @@ uint64_t AffinityTable::CompareAndSet(absl::string_view key, uint64_t expected, 
     by_key_.emplace(entry->key, entry);
   }
   const uint64_t version = next_version_++;
-  entry->binding = {slot, uid, version};
+  entry->binding = {slot, uid, version, now};
   Touch(entry, now);
   Evict();
   return version;
@@ -90,7 +90,7 @@ int AffinityTable::Sweep(absl::Time now, int limit) {
     List& list = lane->second;
     ++lane;  // removing the last entry of a lane removes the lane
     for (size_t left = list.size(); left > 0 && forgotten < limit; --left) {
-      if (list.back().idle_until > now) break;
+      if (list.back().binding.idle_until > now) break;
       Remove(std::prev(list.end()));
       ++forgotten;
     }

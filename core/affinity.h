@@ -21,7 +21,8 @@ namespace credbroker::core {
 struct Binding {
   Slot slot;
   Uid uid;
-  uint64_t version = 0;  // unique over all bindings ever made
+  uint64_t version = 0;                          // unique over all bindings ever made
+  absl::Time idle_until = absl::InfinitePast();  // forgotten then, unless it is used before
 };
 
 class AffinityTable {
@@ -52,7 +53,6 @@ class AffinityTable {
   struct Entry {
     std::string key;
     Binding binding;
-    absl::Time idle_until;
     uint64_t used = 0;  // orders uses over all lanes
     Lanes::value_type* lane = nullptr;
   };

@@ -109,8 +109,9 @@ enum class Refusal : uint8_t {
   kCancelled,          // CANCELLED
   kResumeOnly,         // RESOURCE_EXHAUSTED: capped credentials wait for sessions to resume
   kNotForStock,        // RESOURCE_EXHAUSTED: only capped or half-open ones could serve now
+  kTooManyLeases,      // RESOURCE_EXHAUSTED: the principal holds as many as it may
 };
-inline constexpr int kRefusalCount = 19;
+inline constexpr int kRefusalCount = 20;
 absl::string_view Name(Refusal v);
 
 struct RefusalInfo {
@@ -169,7 +170,7 @@ enum class AdoptResult : uint8_t {
   kNotFound,  // deleted, or no usable secret
   kDisabled,
   kExpired,
-  kOverCap,  // the leases known fill its cap
+  kOverCap,  // the leases known fill its cap, or the principal holds as many as it may
 };
 absl::string_view Name(AdoptResult v);
 

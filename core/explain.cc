@@ -30,7 +30,11 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
   Choice choice;
   if (refusal) {
     answer.refusal.reason = *refusal;
-  } else if (state.Choose(request, &choice, &answer.refusal)) {
+  } else if (const auto whose = state.principal_names.Find(command.principal);
+             state.Choose(request, &choice, &answer.refusal) && whose &&
+             state.AtLeaseLimit(*whose)) {
+    answer.refusal.reason = Refusal::kTooManyLeases;
+  } else if (choice.slot != kNoSlot) {
     answer.would = AcquireReply::Kind::kGranted;
     answer.would_choose = state.records.at(choice.slot).id;
     answer.would_probe = choice.probe;

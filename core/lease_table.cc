@@ -27,6 +27,8 @@ uint32_t LeaseTable::Add(Slot slot, Record& record, PrincipalId principal, Model
   if (cell.next != kNoCell) cells_[cell.next].prev = index;
   record.first_lease = index;
   ++record.in_flight;
+  if (principal.number() >= live_of_.size()) live_of_.resize(principal.number() + 1);
+  ++live_of_[principal.number()];
   expiry_.Set(index, expires_ns);
   return index;
 }
@@ -58,6 +60,7 @@ void LeaseTable::End(uint32_t index, Record& record, LeaseEnd end, int64_t now_n
   }
   if (cell.next != kNoCell) cells_[cell.next].prev = cell.prev;
   --record.in_flight;
+  --live_of_[cell.principal.number()];
   expiry_.Erase(index);
   cell.end = end;
   cell.ended_ns = now_ns;

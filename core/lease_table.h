@@ -4,6 +4,7 @@
 #ifndef CREDBROKER_CORE_LEASE_TABLE_H_
 #define CREDBROKER_CORE_LEASE_TABLE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -72,6 +73,9 @@ class LeaseTable {
   int64_t NextExpiry() const { return expiry_.MinTime(); }
   uint32_t NextExpiring() const { return expiry_.MinIndex(); }
   size_t live() const { return expiry_.size(); }
+  size_t LiveOf(PrincipalId principal) const {
+    return principal.number() < live_of_.size() ? live_of_[principal.number()] : 0;
+  }
   size_t ended() const { return ended_; }
   LeaseSeq newest() const { return LeaseSeq(next_seq_ - 1); }
 
@@ -81,6 +85,7 @@ class LeaseTable {
   TimerHeap expiry_;
   uint32_t ended_head_ = kNoCell, ended_tail_ = kNoCell;
   size_t ended_ = 0;
+  std::vector<size_t> live_of_;  // by PrincipalId: as few as listeners
   uint64_t next_seq_ = 1;
 };
 

@@ -301,6 +301,8 @@ absl::string_view Name(Refusal v) {
       return "RESUME_ONLY";
     case Refusal::kNotForStock:
       return "NOT_FOR_STOCK";
+    case Refusal::kTooManyLeases:
+      return "TOO_MANY_LEASES";
   }
   return NotAValue();
 }

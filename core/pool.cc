@@ -239,7 +239,9 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
                 static_cast<uint64_t>(before.cause == Cause::kBusy);
   // One without weight is never ready, but a pin may wait for it.
   const bool pinnable = after.state == State::kAvailable && record.document->weight <= 0;
-  if ((after.ready || after.probe_ready || pinnable) && waits.size() != 0) {
+  // Nor is a call held by its busy session any longer once that is busy no more.
+  if ((after.ready || after.probe_ready || pinnable || SessionDecides(group)) &&
+      waits.size() != 0) {
     pump.insert(record.group);
   }
   const bool told = before.state != after.state || before.half_open != after.half_open ||
@@ -278,7 +280,9 @@ void PoolState::RederiveModel(Slot slot, ModelId model, Effects& effects) {
   }
   const bool plain = standing.open && standing.ready;
   group.SetModel(slot, model, plain ? nullptr : &standing);
-  if ((plain || standing.probe_ready) && waits.size() != 0) pump.insert(record.group);
+  if ((plain || standing.probe_ready || SessionDecides(group)) && waits.size() != 0) {
+    pump.insert(record.group);
+  }
   SetTimer(slot);
 }
 

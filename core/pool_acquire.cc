@@ -71,7 +71,7 @@ std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, E
     CB_CHECK(old != nullptr);
     AcquireReply replaced = Refused(Refusal::kReplaced);
     replaced.waited = now - old->parked;
-    ParkedCall call(command);
+    ParkedCall call(command, SessionDecides(*groups[old->group.number()]));
     call.id = WaiterId(next_waiter++);
     call.group = old->group;
     call.principal = old->principal;
@@ -126,6 +126,11 @@ AcquireReply PoolState::Try(const AcquireCommand& command, WaiterId waiter, absl
   }
   if (chosen) {
     request.principal = principal_names.Ref(command.principal);
+    if (AtLeaseLimit(request.principal)) {
+      reply.refusal.reason = Refusal::kTooManyLeases;
+      ++stats.refused[static_cast<size_t>(reply.refusal.reason)];
+      return reply;
+    }
     reply.grant = Commit(request, choice, effects);
     reply.kind = AcquireReply::Kind::kGranted;
     reply.waited = now - parked;
@@ -155,7 +160,7 @@ bool PoolState::Park(const AcquireCommand& command, const Request& request,
   const absl::Time deadline = now + std::min(command.max_wait, settings.limits.max_wait);
   const bool busy = refusal.counts[static_cast<size_t>(Cause::kBusy)] > 0;
   if (!busy && refusal.earliest >= deadline) return false;
-  ParkedCall call(command);
+  ParkedCall call(command, SessionDecides(*request.group));
   call.id = WaiterId(next_waiter);
   call.group = request.group->id();
   call.principal = principal_names.Ref(command.principal);
@@ -292,8 +297,10 @@ void PoolState::Pump(Effects& effects) {
         const AcquireCommand command = call.View();
         reply = Try(command, call.id, call.parked, effects);
         if (reply.kind == AcquireReply::Kind::kRefused) {
-          // Its session has gone: answered now, so that it holds up nobody with the same demand.
-          if (reply.refusal.reason == Refusal::kCancelled) {
+          // Its session has gone, or its principal has enough: answered now, so that it holds up
+          // nobody with the same demand.
+          if (reply.refusal.reason == Refusal::kCancelled ||
+              reply.refusal.reason == Refusal::kTooManyLeases) {
             ForgetRequest(call);
             return true;
           }

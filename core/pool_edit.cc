@@ -207,6 +207,7 @@ void PoolState::Remove(Slot slot, Effects& effects) {
   rules.Unref(record.rules);
   LeaveEgress(record.egress);
   timers.Erase(slot.number());
+  if (waits.size() != 0) pump.insert(record.group);  // its sessions are free again
   records.Remove(slot);
 }
 
@@ -223,6 +224,7 @@ void PoolState::ReplaceDocument(Slot slot, std::shared_ptr<const Document> docum
   }
   // Out of the indexes under the old document, in again under the new one.
   if (moves) old_group.EraseModels(slot);
+  if (moves && waits.size() != 0) pump.insert(old_group.id());  // its sessions are free again
   old_group.Remove(slot);
   GroupProviderStats& old_stats = old_group.stats(record.provider);
   auto count = [&](GroupProviderStats& stats, uint64_t by) {
@@ -373,7 +375,11 @@ void PoolState::Configure(Settings given, Effects& effects) {
     for (const GroupSettings& wanted : settings.groups) {
       if (wanted.name == own.name) own = wanted;
     }
+    const bool spilt = group->settings().session_spill;
     group->Configure(std::move(own));
+    if (spilt != group->settings().session_spill) {
+      waits.SetSessionDecides(group->id(), SessionDecides(*group));
+    }
   }
   for (const auto& state : providers) {
     if (state == nullptr) continue;

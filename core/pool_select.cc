@@ -76,11 +76,16 @@ Cause PoolState::Gate(ProviderId id, absl::string_view model, absl::Time* until,
   return Cause::kNone;
 }
 
+bool PoolState::IsExcluded(const Request& request, const Record& record) {
+  for (absl::string_view id : request.command->excluded) {
+    if (id == record.id) return true;
+  }
+  return false;
+}
+
 bool PoolState::Admissible(const Request& request, Slot slot) const {
   const Record& record = records.at(slot);
-  for (absl::string_view id : request.command->excluded) {
-    if (id == record.id) return false;
-  }
+  if (IsExcluded(request, record)) return false;
   if (!open_egress.empty() && open_egress.contains(record.egress)) {
     if (!egress[record.egress.number()].guard.breaker.CanProbe(now)) return false;
     if (!request.command->allow_probe) return false;
@@ -122,11 +127,9 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
     refusal->reason = Refusal::kPinUnavailable;
     return false;
   }
-  for (absl::string_view id : command.excluded) {
-    if (id == record.id) {
-      refusal->reason = Refusal::kNoMatch;
-      return false;
-    }
+  if (IsExcluded(request, record)) {
+    refusal->reason = Refusal::kNoMatch;
+    return false;
   }
   const Standing* held = request.group->ModelStanding(request.demand, slot);
   const Standing standing = held ? Combine(record.standing, *held) : record.standing;
@@ -165,14 +168,14 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
   return true;
 }
 
-bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Binding>* bound) {
-  *bound =
+PoolState::Bound PoolState::ChooseBound(Request& request, Choice* choice, RefusalInfo* refusal) {
+  const std::optional<Binding> bound =
       request.reading ? affinity.Peek(request.session, now) : affinity.Find(request.session, now);
-  if (!bound->has_value()) {
+  if (!bound.has_value()) {
     choice->bind = true;
-    return false;
+    return Bound::kFree;
   }
-  const Binding& binding = **bound;
+  const Binding& binding = *bound;
   choice->expected_binding = binding.version;
   const Record* record = nullptr;
   if (records.live(binding.slot) && records.at(binding.slot).uid == binding.uid) {
@@ -180,27 +183,38 @@ bool PoolState::ChooseBound(Request& request, Choice* choice, std::optional<Bind
   }
   if (record == nullptr || record->group != request.group->id()) {
     choice->bind = choice->rebound = true;  // deleted or moved away
-    return false;
+    return Bound::kFree;
   }
   // Serves another model or is excluded by this call: spill without moving the session.
-  if (!request.demand.view->IsMember(record->position) || !Admissible(request, binding.slot)) {
-    return false;
+  if (!request.demand.view->IsMember(record->position) || IsExcluded(request, *record)) {
+    return Bound::kFree;
   }
   const Standing* held = request.group->ModelStanding(request.demand, binding.slot);
   const Standing standing = held ? Combine(record->standing, *held) : record->standing;
+  const GroupSettings& group = request.group->settings();
+  // Held whatever breakers say meanwhile: it is for the end of the business that the call waits.
+  const bool stays = standing.open && standing.cause == Cause::kBusy && !group.session_spill &&
+                     !Fault("session_spills_always");
+  if (!stays && !Admissible(request, binding.slot)) return Bound::kFree;
   if (!standing.open) {
     choice->bind = choice->rebound = true;  // blocked, half-open or disabled
-    return false;
+    return Bound::kFree;
   }
   if (!standing.ready && Fault("session_moves_when_busy")) choice->bind = choice->rebound = true;
-  if (!standing.ready) return false;  // busy: spill for this call
-  if (request.group->settings().failback &&
-      ChooseReady(request, choice, record->document->priority)) {
+  if (!standing.ready && !stays) return Bound::kFree;  // spill for this call
+  if (group.failback && ChooseReady(request, choice, record->document->priority)) {
     choice->bind = choice->rebound = true;
-    return true;
+    return Bound::kChosen;
   }
-  choice->slot = binding.slot;
-  return true;
+  if (!stays) {
+    choice->slot = binding.slot;
+    return Bound::kChosen;
+  }
+  FillRefusal(request, refusal);
+  refusal->reason = BusyReason();
+  const absl::Time own = std::min(FromNanosOrNever(standing.returns_ns), binding.idle_until);
+  refusal->earliest = group.failback ? std::min(refusal->earliest, own) : own;
+  return Bound::kHeld;
 }
 
 void PoolState::ForEachProbe(const Request& request,
@@ -307,8 +321,10 @@ bool PoolState::Choose(Request& request, Choice* choice, RefusalInfo* refusal) {
   }
   choice->breaker_probe = choice->backoff_probe = gate_probe;
   if (!request.command->credential_id.empty()) return ChoosePinned(request, choice, refusal);
-  std::optional<Binding> bound;
-  if (!request.session.empty() && ChooseBound(request, choice, &bound)) return true;
+  if (!request.session.empty()) {
+    const Bound bound = ChooseBound(request, choice, refusal);
+    if (bound != Bound::kFree) return bound == Bound::kChosen;
+  }
   if (ChooseProbe(request, choice)) return true;
   if (ChooseReady(request, choice, std::nullopt)) return true;
   FillRefusal(request, refusal);

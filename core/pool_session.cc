@@ -89,10 +89,15 @@ StockReply PoolState::AcquireStock(const AcquireCommand& given, int count,
     ++totals.refused_unknown;
   } else {
     GroupProviderStats& stats = request.group->stats(request.providers[0]);
+    request.principal = principal_names.Ref(command.principal);
     Choice choice;
     bool chosen = Choose(request, &choice, &refusal);
-    if (chosen) request.principal = principal_names.Ref(command.principal);
     while (chosen) {
+      if (AtLeaseLimit(request.principal)) {
+        refusal.reason = Refusal::kTooManyLeases;
+        chosen = false;
+        break;
+      }
       out.push_back(CommitStock(request, choice));
       ++stats.granted;
       if (++reply.granted == count) break;
@@ -151,6 +156,7 @@ StockLease PoolState::CommitStock(Request& request, const Choice& choice) {
 }
 
 void PoolState::JudgeStockRefusal(const Request& request, RefusalInfo* refusal) {
+  if (refusal->reason == Refusal::kTooManyLeases) return;
   if (refusal->reason == Refusal::kBusy || refusal->reason == Refusal::kResumeOnly) {
     refusal->reason = Refusal::kNotForStock;  // only capped ones are ever busy
     return;
@@ -180,7 +186,8 @@ AdoptReply PoolState::Adopt(const AdoptCommand& command, Effects& effects) {
     reply.result = AdoptResult::kDisabled;
   } else if (expires <= now) {
     reply.result = AdoptResult::kExpired;
-  } else if (!HasRoom(slot, command.model) && !Fault("adoption_above_cap")) {
+  } else if (AtLeaseLimit(session->principal) ||
+             (!HasRoom(slot, command.model) && !Fault("adoption_above_cap"))) {
     reply.result = AdoptResult::kOverCap;
   } else {
     reply.result = AdoptResult::kAdopted;

@@ -150,9 +150,11 @@ class PoolState {
   std::optional<Refusal> Resolve(const AcquireCommand& command, Request* request);
   bool Choose(Request& request, Choice* choice, RefusalInfo* refusal);
   bool ChoosePinned(Request& request, Choice* choice, RefusalInfo* refusal);
-  bool ChooseBound(Request& request, Choice* choice, std::optional<Binding>* bound);
+  enum class Bound : uint8_t { kFree, kChosen, kHeld };  // kHeld: to one that is busy, no spilling
+  Bound ChooseBound(Request& request, Choice* choice, RefusalInfo* refusal);
   bool ChooseProbe(Request& request, Choice* choice);
   bool ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above);
+  static bool IsExcluded(const Request& request, const Record& record);
   bool Admissible(const Request& request, Slot slot) const;
   bool KeyIsDry(const Request& request) const;
   // All that is busy just after a restart waits for sessions to resume.
@@ -181,6 +183,13 @@ class PoolState {
   void Pump(Effects& effects);  // serves parked calls of groups that changed
   void Answer(WaiterId waiter, AcquireReply reply, Effects& effects);
   void ForgetRequest(const ParkedCall& call);
+  // It holds as many leases as one may.
+  bool AtLeaseLimit(PrincipalId principal) const {
+    return leases.LiveOf(principal) >= settings.limits.max_leases_per_principal &&
+           !Fault("principal_unlimited");
+  }
+  // Without spilling it is the session that decides which credential can serve a call.
+  static bool SessionDecides(const GroupIndex& group) { return !group.settings().session_spill; }
 
   // --- pool_leases.cc ---
   void EndLease(uint32_t cell, LeaseEnd end, Effects& effects);

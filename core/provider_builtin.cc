@@ -59,9 +59,13 @@ std::vector<ProviderSettings> MakeProviders() {
   // A ChatGPT login names its workspace; without account_id the upstream takes the token's default.
   ProviderSettings codex = BearerProvider("codex", "https://chatgpt.com/backend-api/codex");
   codex.headers.push_back({"chatgpt-account-id", "{account_id}"});
+  codex.base_url_by_kind = {{Kind::kApiKey, "https://api.openai.com/v1"}};
   all.push_back(std::move(codex));
 
-  all.push_back(GoogleProvider("gemini", "https://generativelanguage.googleapis.com"));
+  // The public API takes keys; a login of the command line tool is good for Code Assist only.
+  ProviderSettings gemini = GoogleProvider("gemini", "https://generativelanguage.googleapis.com");
+  gemini.base_url_by_kind = {{Kind::kOAuth, "https://cloudcode-pa.googleapis.com"}};
+  all.push_back(std::move(gemini));
   all.push_back(BearerProvider("generic", ""));
   all.push_back(BearerProvider("github-copilot", "https://api.githubcopilot.com"));
 
@@ -84,6 +88,13 @@ std::vector<ProviderSettings> MakeProviders() {
 absl::Span<const ProviderSettings> BuiltinProviders() {
   static const auto* const providers = new std::vector<ProviderSettings>(MakeProviders());
   return *providers;
+}
+
+const std::string& BaseUrlOf(const ProviderSettings& provider, Kind kind) {
+  for (const auto& [of, url] : provider.base_url_by_kind) {
+    if (of == kind) return url;
+  }
+  return provider.base_url;
 }
 
 const ProviderSettings& BuiltinProvider(absl::string_view name) {

@@ -3,6 +3,9 @@
 #ifndef CREDBROKER_CORE_PROVIDER_BUILTIN_H_
 #define CREDBROKER_CORE_PROVIDER_BUILTIN_H_
 
+#include <cstddef>
+#include <string>
+
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/settings.h"
@@ -14,6 +17,11 @@ absl::Span<const ProviderSettings> BuiltinProviders();
 
 // The entry of that name, else that of "generic".
 const ProviderSettings& BuiltinProvider(absl::string_view name);
+
+inline constexpr size_t kKindCount = static_cast<size_t>(Kind::kServiceAccount) + 1;
+// Where requests of a credential of this kind go that names no address itself; empty: nothing
+// known.
+const std::string& BaseUrlOf(const ProviderSettings& provider, Kind kind);
 
 }  // namespace credbroker::core
 

@@ -28,7 +28,7 @@ class Digest {
 
 }  // namespace
 
-uint64_t DemandOf(const AcquireCommand& command) {
+uint64_t DemandOf(const AcquireCommand& command, bool of_session) {
   Digest digest;
   digest.Add(command.group.empty() ? absl::string_view("default") : command.group);
   digest.Add(command.providers.size());
@@ -46,11 +46,12 @@ uint64_t DemandOf(const AcquireCommand& command) {
   digest.Add(uint64_t{command.allow_probe});
   // A session-bound call does not probe while its key has something open: another demand.
   digest.Add(uint64_t{command.session_key.empty()});
+  if (of_session) digest.Add(command.session_key);
   return digest.value();
 }
 
-ParkedCall::ParkedCall(const AcquireCommand& command)
-    : demand(DemandOf(command)),
+ParkedCall::ParkedCall(const AcquireCommand& command, bool of_session)
+    : demand(DemandOf(command, of_session)),
       principal_name_(command.principal),
       group_name_(command.group),
       model_(command.model),
@@ -186,6 +187,20 @@ bool WaitQueue::Replace(WaiterId old, ParkedCall call) {
 const ParkedCall* WaitQueue::Find(WaiterId id) const {
   const auto found = calls_.find(id);
   return found == calls_.end() ? nullptr : &found->second->call;
+}
+
+void WaitQueue::SetSessionDecides(GroupId group, bool of_session) {
+  const auto found = lanes_.find(group);
+  if (found == lanes_.end()) return;
+  std::vector<Held*> all;
+  for (const PrincipalQueue& queue : found->second.turns) {
+    for (const auto& [number, held] : queue.fifo) all.push_back(held);
+  }
+  for (Held* held : all) {
+    Detach(*held);  // an emptied queue keeps its turn
+    held->call.demand = DemandOf(held->call.View(), of_session);
+    Attach(held);
+  }
 }
 
 bool WaitQueue::Remove(WaiterId id) {

@@ -26,9 +26,9 @@ namespace credbroker::core {
 // An AcquireCommand that owns its text. Movable, not copyable.
 class ParkedCall {
  public:
-  // Takes everything of `command`, and its demand. The caller fills in id, group, principal and
-  // times.
-  explicit ParkedCall(const AcquireCommand& command);
+  // Takes everything of `command`, and its demand (see DemandOf). The caller fills in id, group,
+  // principal and times.
+  explicit ParkedCall(const AcquireCommand& command, bool of_session = false);
   ParkedCall(ParkedCall&&) = default;
   ParkedCall& operator=(ParkedCall&&) = default;
   AcquireCommand View() const;  // borrows from *this, until it moves or dies
@@ -37,8 +37,7 @@ class ParkedCall {
   GroupId group;
   PrincipalId principal;
   absl::Time parked, deadline;
-  // Equal for calls that the same credentials can serve (which session left out): one failed try
-  // per pass.
+  // Equal for calls that the same credentials can serve: one failed try per pass.
   uint64_t demand = 0;
 
  private:
@@ -55,8 +54,9 @@ class ParkedCall {
 };
 
 // Hash of what decides which credentials can serve a call: group, providers, canonical model, pin,
-// exclusions, kind, labels, probes allowed, with a session or not. The same in every run.
-uint64_t DemandOf(const AcquireCommand& command);
+// exclusions, kind, labels, probes allowed, with a session or not; `of_session`: and with which
+// one, for groups whose sessions wait for their credential. The same in every run.
+uint64_t DemandOf(const AcquireCommand& command, bool of_session = false);
 
 class WaitQueue {
  public:
@@ -67,6 +67,8 @@ class WaitQueue {
   bool Replace(WaiterId old, ParkedCall call);
   const ParkedCall* Find(WaiterId id) const;
   bool Remove(WaiterId id);  // cancelled
+  // Sets the demand of all calls of the group anew (configuration changed). Order is kept.
+  void SetSessionDecides(GroupId group, bool of_session);
 
   // Offers calls of `group` in fair order until `serve` returns true for one, which is removed and
   // ends the turn of its principal. A call whose demand already failed in this pass is skipped.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/provider_builtin.h"
 #include "server/http/health.h"
 #include "server/http/metrics_page.h"
 #include "server/obs/log.h"
@@ -272,6 +274,7 @@ absl::Status Server::StartGrpc() {
   if (limits.max_calls_per_peer() > 0) {
     options.guard.max_per_peer = static_cast<int>(limits.max_calls_per_peer());
   }
+  if (limits.max_connections() > 0) options.max_connections = limits.max_connections();
   if (limits.max_watchers() > 0)
     options.guard.max_streams = static_cast<int>(limits.max_watchers());
   // One that resumes overlaps with the stream before; the registry counts sessions.
@@ -329,7 +332,10 @@ void Server::Publish(const config::Loaded& config) {
   auto urls = std::make_shared<rpc::BrokerService::BaseUrls>();
   std::vector<std::string> groups = {"default"}, providers;
   for (const core::ProviderSettings& provider : config.settings.providers) {
-    if (!provider.base_url.empty()) urls->emplace(provider.name, provider.base_url);
+    std::array<std::string, core::kKindCount>& by_kind = (*urls)[provider.name];
+    for (size_t kind = 0; kind < by_kind.size(); ++kind) {
+      by_kind[kind] = core::BaseUrlOf(provider, static_cast<core::Kind>(kind));
+    }
     providers.push_back(provider.name);
   }
   for (const core::GroupSettings& group : config.settings.groups) groups.push_back(group.name);

@@ -96,14 +96,8 @@ class ProviderCheck {
       }
       Headers(kind.headers(), Join(item, "headers"));
       BaseUrl(kind.base_url(), Join(item, "base_url"));
-      if (!kind.base_url().empty()) NotYet(Join(item, "base_url"));
     }
-    RateLimitHeaders(provider, Join(path, "rate_limit_headers"));
     Rows(provider.policy(), Join(path, "policy"));
-  }
-
-  void NotYet(const std::string& path) {
-    problems_.Warn(path, "is accepted but has no effect yet");
   }
 
   void Headers(const google::protobuf::RepeatedPtrField<v1::HeaderTemplate>& headers,
@@ -159,19 +153,6 @@ class ProviderCheck {
                     "is no base address; write it like https://api.example.com/v1, without "
                     "user name, password or fragment");
     }
-  }
-
-  void RateLimitHeaders(const v1::Provider& provider, const std::string& path) {
-    TooMany(path, provider.rate_limit_headers_size(), kMaxHeaders);
-    for (int i = 0; i < provider.rate_limit_headers_size(); ++i) {
-      const v1::RateLimitHeader& header = provider.rate_limit_headers(i);
-      HeaderName(header.name(), Join(Item(path, i), "name"));
-      if (header.meaning() == v1::RATE_LIMIT_MEANING_UNSPECIFIED) {
-        problems_.Add(Join(Item(path, i), "meaning"),
-                      "required; retry-after, reset, remaining or limit");
-      }
-    }
-    if (provider.rate_limit_headers_size() > 0) NotYet(path);
   }
 
   void Rows(const google::protobuf::RepeatedPtrField<v1::PolicyRow>& rows,

@@ -56,12 +56,25 @@ std::vector<core::HeaderTemplate> ToHeaders(
 void Overlay(const v1::Provider& from, core::ProviderSettings& to) {
   if (!from.headers().empty()) to.headers = ToHeaders(from.headers());
   for (const v1::KindDefaults& kind : from.kinds()) {
-    if (kind.headers().empty() || kind.kind() == 0) continue;  // 0: refused by the checks
+    if (kind.kind() == 0) continue;  // refused by the checks
     const core::Kind of = ToKind(kind.kind());
+    if (!kind.base_url().empty()) {
+      std::erase_if(to.base_url_by_kind, [of](const auto& entry) { return entry.first == of; });
+      to.base_url_by_kind.emplace_back(of, kind.base_url());
+    }
+    if (kind.headers().empty()) continue;
     std::erase_if(to.headers_by_kind, [of](const auto& entry) { return entry.first == of; });
     to.headers_by_kind.emplace_back(of, ToHeaders(kind.headers()));
   }
-  if (!from.base_url().empty()) to.base_url = from.base_url();
+  if (!from.base_url().empty()) {
+    to.base_url = from.base_url();
+    // What is built in for a kind gives way to what the file says of the provider as a whole.
+    std::erase_if(to.base_url_by_kind, [&from](const auto& entry) {
+      return std::none_of(from.kinds().begin(), from.kinds().end(), [&](const auto& kind) {
+        return !kind.base_url().empty() && kind.kind() != 0 && ToKind(kind.kind()) == entry.first;
+      });
+    });
+  }
   if (from.has_cap()) to.cap = ToDuration(from.cap());
   if (from.has_has_refresher()) to.has_refresher = from.has_refresher();
   if (from.has_max_in_flight()) to.max_in_flight = static_cast<int32_t>(from.max_in_flight());
@@ -75,6 +88,7 @@ core::GroupSettings ToGroup(const v1::Group& from) {
   to.name = from.name();
   to.strategy = ByName(v1::Strategy_descriptor(), from.strategy(), core::Strategy::kEarliestReset);
   to.failback = from.failback();
+  to.session_spill = from.session_spill();
   to.session_idle_ttl = ToDuration(from.session_idle_ttl());
   if (from.has_max_in_flight()) to.max_in_flight = static_cast<int32_t>(from.max_in_flight());
   if (from.has_max_in_flight_per_model()) {
@@ -88,6 +102,7 @@ core::Limits ToLimits(const v1::Limits& from) {
   to.max_parked = static_cast<int>(from.max_parked());
   to.max_parked_per_principal = static_cast<int>(from.max_parked_per_principal());
   to.max_bindings = from.max_session_bindings();
+  to.max_leases_per_principal = from.max_leases_per_principal();
   to.max_ended_leases = static_cast<int>(from.max_ended_leases());
   to.ended_retention = ToDuration(from.ended_retention());
   to.default_ttl = ToDuration(from.default_ttl());

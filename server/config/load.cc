@@ -119,23 +119,6 @@ void SetDefaults(v1::Config& config) {
   }
 }
 
-// Fields that nothing obeys yet.
-void WarnOfNoEffect(const v1::Config& config, Problems& problems) {
-  const v1::Limits& limits = config.limits();
-  if (limits.max_connections() != 0) {
-    problems.Warn("limits.max_connections", "is accepted but has no effect yet");
-  }
-  if (limits.max_leases_per_principal() != 0) {
-    problems.Warn("limits.max_leases_per_principal", "is accepted but has no effect yet");
-  }
-  for (int i = 0; i < config.groups_size(); ++i) {
-    const v1::Group& group = config.groups(i);
-    if (group.has_session_spill() && !group.session_spill()) {
-      problems.Warn(Join(Item("groups", i), "session_spill"), "is accepted but has no effect yet");
-    }
-  }
-}
-
 }  // namespace
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {
@@ -151,7 +134,6 @@ absl::StatusOr<std::shared_ptr<const Loaded>> LoadText(absl::string_view name,
   v1::Config& config = loaded->config;
   ReadMessage(*root, problems, config);
   ResolvePaths(name, config);
-  WarnOfNoEffect(config, problems);  // before defaults: of what the file says
   SetDefaults(config);
   ApplyRanges("", problems, config);
   CheckServer(config, problems);

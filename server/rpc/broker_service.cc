@@ -121,7 +121,9 @@ void BrokerService::Answer(AcquireResponder responder, engine::AcquireAnswer ans
   std::shared_ptr<const BaseUrls> urls;
   if (reply.grant.document->base_url.empty() && (urls = base_urls()) != nullptr) {
     const auto found = urls->find(reply.grant.document->provider);
-    if (found != urls->end()) extras.default_base_url = found->second;
+    if (found != urls->end()) {
+      extras.default_base_url = found->second[static_cast<size_t>(reply.grant.document->kind)];
+    }
   }
   FillGrant(responder.request(), reply.grant, extras, &responder.reply());
   responder.Finish();

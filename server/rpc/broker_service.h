@@ -5,10 +5,12 @@
 #ifndef CREDBROKER_SERVER_RPC_BROKER_SERVICE_H_
 #define CREDBROKER_SERVER_RPC_BROKER_SERVICE_H_
 
+#include <array>
 #include <memory>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "core/provider_builtin.h"
 #include "credbroker/v1/broker.pb.h"
 #include "server/engine/engine.h"
 #include "server/obs/metrics.h"
@@ -29,7 +31,8 @@ class BrokerService final : public RpcService {
   // Ownership epoch shown in replies; before the gate opens.
   void SetEpoch(uint64_t epoch) { epoch_.store(epoch, std::memory_order_relaxed); }
   // Provider -> its upstream address, for credentials that have none of their own.
-  using BaseUrls = absl::flat_hash_map<std::string, std::string>;
+  // By provider and, in it, by core::Kind; empty: none.
+  using BaseUrls = absl::flat_hash_map<std::string, std::array<std::string, core::kKindCount>>;
   void SetBaseUrls(std::shared_ptr<const BaseUrls> urls);
   SessionService& sessions() { return sessions_; }
   // What is left of the sessions is ended; a server that stops drains them before.

@@ -22,6 +22,8 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "server/obs/log.h"
+#include "server/rpc/accept_loop.h"
+#include "server/rpc/tcp_listener.h"
 #include "server/rpc/wire.h"
 
 namespace credbroker::rpc {
@@ -60,8 +62,6 @@ void ApplyLimits(const TransportLimits& limits, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, limits.max_ping_strikes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Millis(limits.handshake_timeout));
-  // On by default, and then two servers share a port in silence.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetResourceQuota(grpc::ResourceQuota("credbroker").Resize(limits.memory_bytes));
 }
 
@@ -101,50 +101,37 @@ class GrpcServer::Listener {
 
   absl::Status StartUnix(const Options& options, const Endpoint& endpoint,
                          obs::GrpcServerMetrics& metrics) {
-    const UnixListener::Options& socket = *endpoint.unix_socket;
+    UnixListener::Options socket = *endpoint.unix_socket;
+    socket.max_connections = options.max_connections;
     auto opened = UnixListener::Open(socket);
     if (!opened.ok()) return opened.status();
     unix_ = *std::move(opened);
     target_ = absl::StrCat("unix:", socket.path);
-    grpc::ServerBuilder builder;
-    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        grpc::InsecureServerCredentials());
-    if (absl::Status status = Build(builder, options, options.limits, endpoint.services, metrics);
-        !status.ok()) {
-      return status;
-    }
-    unix_->Start([this](int fd) {
-      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-      connection.fd = fd;
-      acceptor_->HandleNewConnection(&connection);
-    });
-    return absl::OkStatus();
+    absl::Status status = Build(options, options.limits, endpoint.services, metrics);
+    if (status.ok()) unix_->Start([this](int fd) { HandOver(fd); });
+    return status;
   }
 
   absl::Status StartTcp(const Options& options, const Endpoint& endpoint,
                         obs::GrpcServerMetrics& metrics) {
     const std::string& address = endpoint.tcp_address;
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    auto opened = TcpListener::Open(address, options.max_connections);
+    if (!opened.ok()) return opened.status();
+    tcp_ = std::move(opened->loop);
+    target_ =
+        absl::StrCat(absl::string_view(address).substr(0, address.rfind(':')), ":", opened->port);
     TransportLimits limits = options.limits;
     // Clients behind a balancer learn of new servers only when their connection ends.
     if (limits.max_age == absl::InfiniteDuration()) limits.max_age = absl::Hours(1);
-    absl::Status status = Build(builder, options, limits, endpoint.services, metrics);
-    // A failed bind shows as port 0 only.
-    if (status.ok() && port == 0) status = absl::UnavailableError("the port was not bound");
-    if (!status.ok()) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ",
-                                                 status.message(), "; is the port in use?"));
-    }
-    target_ = absl::StrCat(absl::string_view(address).substr(0, address.rfind(':')), ":", port);
-    return absl::OkStatus();
+    absl::Status status = Build(options, limits, endpoint.services, metrics);
+    if (status.ok()) tcp_->Start([this](int fd) { HandOver(fd); });
+    return status;
   }
 
   // Stops accepting, so that no connection comes between the servers' ends.
   void StopAccepting() {
     if (unix_ != nullptr) unix_->Stop();
+    if (tcp_ != nullptr) tcp_->Stop();
   }
   // `deadline` on the monotonic clock: a step of the wall clock neither cuts nor prolongs a stop.
   void Stop(gpr_timespec deadline) {
@@ -171,6 +158,9 @@ class GrpcServer::Listener {
   const std::string& target() const { return target_; }
   const Guard& guard() const { return guard_; }
   uint64_t refused() const { return unix_ == nullptr ? 0 : unix_->refused(); }
+  uint64_t over_limit() const {
+    return unix_ == nullptr ? tcp_->over_limit() : unix_->over_limit();
+  }
 
  private:
   // gRPC waits for every connection to close, and some clients keep an idle one after they were
@@ -191,9 +181,18 @@ class GrpcServer::Listener {
     return options;
   }
 
-  absl::Status Build(grpc::ServerBuilder& builder, const Options& options,
-                     const TransportLimits& limits, const std::vector<RpcService*>& services,
-                     obs::GrpcServerMetrics& metrics) {
+  void HandOver(int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor_->HandleNewConnection(&connection);
+  }
+
+  absl::Status Build(const Options& options, const TransportLimits& limits,
+                     const std::vector<RpcService*>& services, obs::GrpcServerMetrics& metrics) {
+    grpc::ServerBuilder builder;
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
     ApplyLimits(limits, builder);
     if (!options.reflection) builder.SetOption(std::make_unique<NoPlugins>());
     for (RpcService* service : services) {
@@ -215,7 +214,9 @@ class GrpcServer::Listener {
 
   Guard guard_;
   std::string target_;
+  // One of them.
   std::unique_ptr<UnixListener> unix_;
+  std::unique_ptr<AcceptLoop> tcp_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::vector<std::unique_ptr<BoundService>> bound_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
@@ -294,6 +295,12 @@ std::vector<const Guard*> GrpcServer::guards() const {
 uint64_t GrpcServer::refused_connections() const {
   uint64_t refused = 0;
   for (const auto& listener : listeners_) refused += listener->refused();
+  return refused;
+}
+
+uint64_t GrpcServer::connections_over_limit() const {
+  uint64_t refused = 0;
+  for (const auto& listener : listeners_) refused += listener->over_limit();
   return refused;
 }
 

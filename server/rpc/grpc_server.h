@@ -57,7 +57,8 @@ class GrpcServer {
     int loop_threads = 0;  // per endpoint; 0: max(1, cores / 2)
     bool reflection = false;
     TransportLimits limits;
-    Guard::Options guard;  // principal and count_peers are set per listener
+    Guard::Options guard;           // principal and count_peers are set per listener
+    size_t max_connections = 1024;  // of each listener
   };
 
   // Builds every listener or none. `metrics` outlives the server. INVALID_ARGUMENT and
@@ -79,7 +80,8 @@ class GrpcServer {
   std::vector<std::string> targets() const;
   // Of each listener, in the same order. For tests and statistics.
   std::vector<const Guard*> guards() const;
-  uint64_t refused_connections() const;
+  uint64_t refused_connections() const;     // of users that are not admitted
+  uint64_t connections_over_limit() const;  // closed because max_connections were open
 
  private:
   class Listener;

@@ -88,6 +88,10 @@ RefusalText TextOf(Refusal refusal) {
       return {
           v1::ERROR_REASON_NOT_FOR_STOCK,
           "only credentials with a cap or half-open ones could serve it; ask for single leases"};
+    case Refusal::kTooManyLeases:
+      return {v1::ERROR_REASON_LIMIT_REACHED,
+              "this principal holds as many live leases as limits.max_leases_per_principal allows; "
+              "report or release some"};
   }
   return {v1::ERROR_REASON_UNSPECIFIED, "refused"};
 }
@@ -175,6 +179,7 @@ grpc::Status FromRefusal(const core::RefusalInfo& refusal, absl::Time now) {
   }
   google::rpc::ErrorInfo info = Info(text.reason, {});
   auto& metadata = *info.mutable_metadata();
+  if (refusal.reason == Refusal::kTooManyLeases) metadata["limit"] = "live leases of one principal";
   for (int i = 0; i < core::kCauseCount; ++i) {
     const uint32_t count = refusal.counts[static_cast<size_t>(i)];
     if (count == 0 || i == static_cast<int>(core::Cause::kNone)) continue;

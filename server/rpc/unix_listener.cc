@@ -1,6 +1,5 @@
 #include "server/rpc/unix_listener.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,8 +18,6 @@ namespace credbroker::rpc {
 namespace {
 
 constexpr int kBacklog = 512;
-// After a failure such as "too many open files": the connection stays in the backlog meanwhile.
-constexpr int kRetryMs = 50;
 
 absl::Status SystemError(absl::string_view what, const std::string& path) {
   return absl::UnavailableError(absl::StrCat(what, " ", path, ": ", std::strerror(errno)));
@@ -97,50 +94,23 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(Options options
 }
 
 UnixListener::UnixListener(Options options, int fd, int wake, dev_t device, ino_t inode)
-    : options_(std::move(options)), fd_(fd), wake_(wake), device_(device), inode_(inode) {}
+    : options_(std::move(options)),
+      device_(device),
+      inode_(inode),
+      loop_(fd, wake,
+            {.name = options_.path,
+             .max_connections = options_.max_connections,
+             .admits = [this](int connection) { return Admitted(connection); }}) {}
 
-UnixListener::~UnixListener() {
-  Stop();
-  ::close(fd_);
-  ::close(wake_);
-}
+UnixListener::~UnixListener() { Stop(); }
 
-void UnixListener::Start(std::function<void(int)> hand_over) {
-  hand_over_ = std::move(hand_over);
-  thread_ = std::thread([this] { Accept(); });
-}
+void UnixListener::Start(std::function<void(int)> hand_over) { loop_.Start(std::move(hand_over)); }
 
 void UnixListener::Stop() {
-  if (stopped_.exchange(true)) return;
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof(one));
-  if (thread_.joinable()) thread_.join();
-  // A client that comes now is refused at once instead of waiting in a backlog nobody reads.
-  ::shutdown(fd_, SHUT_RDWR);
+  if (!loop_.Stop()) return;
   struct stat info {};
   if (::lstat(path().c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_) {
     ::unlink(path().c_str());
-  }
-}
-
-void UnixListener::Accept() {
-  while (!stopped_.load()) {
-    pollfd ready[2] = {{fd_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    if (::poll(ready, 2, -1) < 0 && errno != EINTR) return;
-    if (ready[1].revents != 0) return;
-    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
-      if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) continue;
-      obs::LogWarning("rpc", "accept failed",
-                      {{"socket", path()}, {"error", std::strerror(errno)}});
-      ::poll(&ready[1], 1, kRetryMs);
-      continue;
-    }
-    if (Admitted(fd)) {
-      hand_over_(fd);
-    } else {
-      ::close(fd);
-    }
   }
 }
 

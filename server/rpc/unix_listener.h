@@ -10,14 +10,15 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/rpc/accept_loop.h"
 
 namespace credbroker::rpc {
 
@@ -27,6 +28,7 @@ class UnixListener {
     std::string path;         // absolute, at most 107 bytes
     mode_t mode = 0660;       // of the socket file, whatever the umask
     std::vector<uid_t> uids;  // admitted besides root and our own
+    size_t max_connections = 1024;
   };
 
   // Binds and listens. A socket file nobody answers on is replaced; anything else that stands in
@@ -44,23 +46,19 @@ class UnixListener {
   void Stop();
 
   const std::string& path() const { return options_.path; }
-  // Connections closed because of their uid.
+  // Connections closed because of their uid, and because there were max_connections already.
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
+  uint64_t over_limit() const { return loop_.over_limit(); }
 
  private:
   UnixListener(Options options, int fd, int wake, dev_t device, ino_t inode);
-  void Accept();
   bool Admitted(int fd);
 
   const Options options_;
-  const int fd_;
-  const int wake_;  // eventfd: stop
   const dev_t device_;
   const ino_t inode_;
   std::atomic<uint64_t> refused_{0};
-  std::atomic<bool> stopped_{false};
-  std::function<void(int)> hand_over_;
-  std::thread thread_;
+  AcceptLoop loop_;  // last: its thread uses the rest
 };
 
 }  // namespace credbroker::rpc

@@ -153,8 +153,9 @@ void SessionPeer::SendCredential(KnownCredentials::Entry& entry, const core::Iss
   if (entry.version > issued.material->version) return;  // a newer one went out meanwhile
   entry.version = issued.material->version;
   FillCredential(issued, entry.index, host_.engine().Ticket(issued, principal_),
-                 issued.document->base_url.empty() ? host_.BaseUrlOf(issued.document->provider)
-                                                   : std::string(),
+                 issued.document->base_url.empty()
+                     ? host_.BaseUrlOf(issued.document->provider, issued.document->kind)
+                     : std::string(),
                  outbox_.Tail(SizeOf(issued)).add_credentials());
   host_.counters().materials.Increment();
 }

@@ -60,7 +60,7 @@ class SessionHost {
   virtual absl::Time Now() const = 0;
   virtual Terms terms() const = 0;
   virtual uint64_t epoch() const = 0;
-  virtual std::string BaseUrlOf(absl::string_view provider) const = 0;
+  virtual std::string BaseUrlOf(absl::string_view provider, core::Kind kind) const = 0;
   virtual Counters& counters() = 0;
 };
 

@@ -71,11 +71,11 @@ void SessionRegistry::SetBaseUrls(std::shared_ptr<const BaseUrls> urls) {
   base_urls_ = std::move(urls);
 }
 
-std::string SessionRegistry::BaseUrlOf(absl::string_view provider) const {
+std::string SessionRegistry::BaseUrlOf(absl::string_view provider, core::Kind kind) const {
   engine::MutexLock lock(config_mutex_);
   if (base_urls_ == nullptr) return "";
   const auto found = base_urls_->find(provider);
-  return found == base_urls_->end() ? "" : found->second;
+  return found == base_urls_->end() ? "" : found->second[static_cast<size_t>(kind)];
 }
 
 // --- opening ---

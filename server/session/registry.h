@@ -12,6 +12,7 @@
 #ifndef CREDBROKER_SERVER_SESSION_REGISTRY_H_
 #define CREDBROKER_SERVER_SESSION_REGISTRY_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "core/provider_builtin.h"
 #include "server/session/peer.h"
 
 namespace credbroker::session {
@@ -42,7 +44,8 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
 
   // For sessions opened from now on.
   void SetTerms(Terms terms);
-  using BaseUrls = absl::flat_hash_map<std::string, std::string>;
+  // By provider and, in it, by core::Kind; empty: none.
+  using BaseUrls = absl::flat_hash_map<std::string, std::array<std::string, core::kKindCount>>;
   void SetBaseUrls(std::shared_ptr<const BaseUrls> urls);
 
   // Does what is due: silent sessions, clients that do not read, sessions to be forgotten, the
@@ -74,7 +77,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   absl::Time Now() const override { return engine_.Now(); }
   Terms terms() const override;
   uint64_t epoch() const override { return epoch_.load(std::memory_order_relaxed); }
-  std::string BaseUrlOf(absl::string_view provider) const override;
+  std::string BaseUrlOf(absl::string_view provider, core::Kind kind) const override;
   Counters& counters() override { return counters_; }
 
   // SessionListener:

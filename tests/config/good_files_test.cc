@@ -71,7 +71,6 @@ providers:
     kinds:
       - kind: service-account
         headers: [{name: authorization, value: "Bearer {access_token}"}]
-    rate_limit_headers: [{name: x-reset, meaning: reset}]
 policy:
   - {name: gone, match: {statuses: ["410"]}, scope: request, action: none}
 sources:
@@ -286,23 +285,45 @@ TEST(Policy, TakesEveryValueOfTheApi) {
   try_all(v1::Strategy_descriptor(), "groups: [{name: a, strategy: $}]\n");
 }
 
-TEST(GoodFile, WarnsOfWhatIsNotThereOrHasNoEffectYet) {
+TEST(GoodFile, WarnsOfASourceThatIsNotThereAndOfNothingElse) {
   const auto loaded = Load(std::string(kEverything));
-  ASSERT_EQ(loaded->warnings.size(), 3u);
-  EXPECT_TRUE(absl::StrContains(loaded->warnings[0], ": groups[1].session_spill: "));
-  EXPECT_TRUE(absl::StrContains(loaded->warnings[1], ": providers[1].rate_limit_headers: "));
-  EXPECT_TRUE(absl::StrContains(loaded->warnings[2], ": sources[0].path: "));
+  ASSERT_EQ(loaded->warnings.size(), 1u);
+  EXPECT_TRUE(absl::StrContains(loaded->warnings[0], ": sources[0].path: "));
 }
 
-TEST(GoodFile, WarnsOfLimitsThatNothingObeys) {
-  for (const char* key : {"max_connections", "max_leases_per_principal"}) {
-    const auto loaded = Load(BaseFile(absl::StrCat("limits: {", key, ": 2000}\n")));
-    ASSERT_EQ(loaded->warnings.size(), 1u) << key;
-    EXPECT_TRUE(absl::StrContains(
-        loaded->warnings[0], absl::StrCat(": limits.", key, ": is accepted but has no effect")))
-        << loaded->warnings[0];
+TEST(GoodFile, SetsWhatSessionsAndLeasesMay) {
+  const auto loaded =
+      Load(BaseFile("limits: {max_leases_per_principal: 2000, max_connections: 7}\n"
+                    "groups: [{name: stays, session_spill: false}, {name: spills}]\n"));
+  EXPECT_TRUE(loaded->warnings.empty());
+  EXPECT_EQ(loaded->settings.limits.max_leases_per_principal, 2000u);
+  EXPECT_EQ(loaded->config.limits().max_connections(), 7u);
+  for (const core::GroupSettings& group : loaded->settings.groups) {
+    EXPECT_EQ(group.session_spill, group.name != "stays") << group.name;
   }
-  EXPECT_TRUE(Load(BaseFile("limits: {max_calls: 2000}\n"))->warnings.empty());
+  EXPECT_EQ(Load(BaseFile(""))->settings.limits.max_leases_per_principal, 1'000'000u);
+}
+
+TEST(GoodFile, AKindHasItsOwnBaseUrl) {
+  const auto url = [](const Loaded& loaded, absl::string_view provider, core::Kind kind) {
+    for (const core::ProviderSettings& p : loaded.settings.providers) {
+      if (p.name == provider) return std::string(core::BaseUrlOf(p, kind));
+    }
+    return std::string("no such provider");
+  };
+  const auto plain = Load(BaseFile(""));
+  EXPECT_EQ(url(*plain, "codex", core::Kind::kApiKey), "https://api.openai.com/v1");
+  EXPECT_EQ(url(*plain, "codex", core::Kind::kOAuth), "https://chatgpt.com/backend-api/codex");
+  EXPECT_EQ(url(*plain, "gemini", core::Kind::kOAuth), "https://cloudcode-pa.googleapis.com");
+  EXPECT_EQ(url(*plain, "gemini", core::Kind::kApiKey),
+            "https://generativelanguage.googleapis.com");
+  const auto mine = Load(BaseFile(
+      "providers: [{name: codex, base_url: https://all.test}, {name: gemini, kinds: [{kind: "
+      "api-key, base_url: https://keys.test}]}]\n"));
+  EXPECT_TRUE(mine->warnings.empty());
+  EXPECT_EQ(url(*mine, "codex", core::Kind::kApiKey), "https://all.test");
+  EXPECT_EQ(url(*mine, "gemini", core::Kind::kApiKey), "https://keys.test");
+  EXPECT_EQ(url(*mine, "gemini", core::Kind::kOAuth), "https://cloudcode-pa.googleapis.com");
 }
 
 TEST(GoodFile, MayHaveAByteOrderMarkAndWindowsLineEnds) {

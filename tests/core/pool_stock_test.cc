@@ -407,5 +407,21 @@ TEST(Revocation, OfALostSessionIsToldNoMore) {
   f.Check();
 }
 
+TEST(Stock, CountsTowardsWhatItsPrincipalMayHold) {
+  Settings settings;
+  settings.limits.max_leases_per_principal = 3;
+  SessionFixture f(settings);
+  const Uid uid = f.Add("a");
+  const SessionId session = f.Open();
+  EXPECT_EQ(f.Pick(), "a");
+  EXPECT_THAT(f.Stock(session, 5), ElementsAre("a", "a", Name(Refusal::kTooManyLeases)));
+  EXPECT_THAT(f.Stock(session, 1), ElementsAre(Name(Refusal::kTooManyLeases)));
+  EXPECT_EQ(f.Adopt(session, uid), AdoptResult::kOverCap);
+  EXPECT_EQ(f.PickIn(session), Name(Refusal::kTooManyLeases));
+  EXPECT_TRUE(f.Release(f.leases[0]));
+  EXPECT_EQ(f.Adopt(session, uid), AdoptResult::kAdopted);
+  EXPECT_THAT(f.Stock(session, 1), ElementsAre(Name(Refusal::kTooManyLeases)));
+}
+
 }  // namespace
 }  // namespace credbroker::core

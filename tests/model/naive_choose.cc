@@ -189,13 +189,27 @@ bool NaivePool::DecideBound(const Key& key, Decision* d) {
     return false;
   }
   const Key::Member* m = key.Find(c->document->id);
-  if (m == nullptr || !m->fits || !Admissible(key, *c)) return false;
+  if (m == nullptr || !m->fits || Contains(key.call->excluded, c->document->id)) return false;
+  const core::GroupSettings& group = SettingsOf(key.call->GroupName());
+  if (m->look.open && m->look.cause == Cause::kBusy && !group.session_spill) {
+    if (group.failback && DecideReady(key, d, c->document->priority)) {
+      d->bind = d->rebound = true;
+      return true;
+    }
+    Refuse(key, d);
+    d->reason = BusyReason();
+    d->or_reason.reset();
+    d->earliest = std::min(m->look.returns, binding.idle_until);
+    d->earliest_exact = false;
+    return true;
+  }
+  if (!Admissible(key, *c)) return false;
   if (!m->look.open) {
     d->bind = d->rebound = true;
     return false;
   }
   if (!m->look.ready) return false;
-  if (SettingsOf(key.call->GroupName()).failback && DecideReady(key, d, c->document->priority)) {
+  if (group.failback && DecideReady(key, d, c->document->priority)) {
     d->bind = d->rebound = true;
     return true;
   }
@@ -279,8 +293,19 @@ bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> 
   return d->granted = true;
 }
 
+bool NaivePool::HasEnough(const std::string& principal) const {
+  size_t held = 0;
+  for (const auto& [seq, lease] : leases_) held += lease.live && lease.principal == principal;
+  return held >= settings_.limits.max_leases_per_principal;
+}
+
 Decision NaivePool::Decide(const NaiveCall& call) {
   Decision d = DecideAny(call);
+  if (d.granted && HasEnough(call.principal)) {
+    Decision enough;
+    enough.reason = Refusal::kTooManyLeases;
+    return enough;
+  }
   if (d.granted || !call.for_stock) return d;
   NaiveCall single = call;
   single.for_stock = false;

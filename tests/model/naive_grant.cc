@@ -294,17 +294,20 @@ void NaivePool::Woken(const core::Effects& effects, size_t from) {
     const uint64_t waiter = woken.waiter.number();
     if (woken.reply.kind != AcquireReply::Kind::kGranted) {
       const bool cancelled = woken.reply.refusal.reason == Refusal::kCancelled;
-      const auto call = Unpark(waiter, cancelled);
+      const bool enough = woken.reply.refusal.reason == Refusal::kTooManyLeases;
+      const auto call = Unpark(waiter, cancelled || enough);
       Expect(call.has_value(), "an answer for a call that was not parked");
       const bool gone = call->stream != 0 && !IsOpen(call->stream);
-      Expect(call->deadline <= now_ || (gone && cancelled),
+      Expect(!enough || HasEnough(call->principal), "a principal was said to have enough");
+      Expect(call->deadline <= now_ || (gone && cancelled) || enough,
              "a parked call was refused before its deadline");
-      if (gone) {
+      if (gone || enough) {
         if (!call->request_id.empty()) requests_.erase(call->principal + "\n" + call->request_id);
         continue;
       }
       Decision d = Decide(*call);
-      if (d.counted || d.reason == Refusal::kNoSuchCredential) {
+      if (d.counted || d.reason == Refusal::kNoSuchCredential ||
+          d.reason == Refusal::kTooManyLeases) {
         d.reason = Refusal::kWaitExpired;
         d.or_reason.reset();
       }

@@ -125,6 +125,7 @@ class NaivePool {
   bool Dry(const Key& key) const;
   Decision Decide(const NaiveCall& call);
   Decision DecideAny(const NaiveCall& call);
+  bool HasEnough(const std::string& principal) const;
   core::Refusal BusyReason() const {
     return now_ < resume_only_until_ ? core::Refusal::kResumeOnly : core::Refusal::kBusy;
   }

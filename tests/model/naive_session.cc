@@ -184,7 +184,8 @@ void NaivePool::Adopted(const core::AdoptCommand& command, const core::AdoptRepl
     want = AdoptResult::kDisabled;
   } else if (expires <= now_) {
     want = AdoptResult::kExpired;
-  } else if ((CapOf(*c) > 0 && static_cast<int>(c->leases.size()) >= CapOf(*c)) ||
+  } else if (HasEnough(sessions_.at(command.session.number()).principal) ||
+             (CapOf(*c) > 0 && static_cast<int>(c->leases.size()) >= CapOf(*c)) ||
              (ModelCapOf(*c) > 0 && !model.empty() && InFlight(*c, model) >= ModelCapOf(*c))) {
     want = AdoptResult::kOverCap;
   }

@@ -126,11 +126,11 @@ INSTANTIATE_TEST_SUITE_P(
                       "budget_not_raised", "stale_accepted", "foreign_accepted", "benches_last",
                       "breaker_never_opens", "breaker_keeps_marks", "waiter_overtaken",
                       "waiter_lost_on_cancel", "expired_keeps_slot", "session_moves_when_busy",
-                      "reset_clears_reauth", "enable_clears_policy", "weighted_credit",
-                      "timer_lost", "model_hits_whole", "old_epoch_accepted", "round_robin_stands",
-                      "lost_session_keeps_slots", "adoption_above_cap", "stock_of_capped",
-                      "stock_probes", "covers_too_low", "foreign_session_accepted",
-                      "cap_keeps_stock"),
+                      "session_spills_always", "principal_unlimited", "reset_clears_reauth",
+                      "enable_clears_policy", "weighted_credit", "timer_lost", "model_hits_whole",
+                      "old_epoch_accepted", "round_robin_stands", "lost_session_keeps_slots",
+                      "adoption_above_cap", "stock_of_capped", "stock_probes", "covers_too_low",
+                      "foreign_session_accepted", "cap_keeps_stock"),
     [](const auto& row) { return std::string(row.param); });
 
 }  // namespace

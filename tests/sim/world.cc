@@ -61,6 +61,7 @@ core::Settings World::SettingsAt(uint64_t event) const {
     group.strategy =
         strategy < 4 ? core::Strategy::kRoundRobin : static_cast<core::Strategy>(strategy - 3);
     group.failback = Chance(event, p + "failback", 30);
+    group.session_spill = !Chance(event, p + "stay", 40);
     if (Chance(event, p + "idle", 30)) group.session_idle_ttl = absl::Minutes(2);
     if (tight_ && Chance(event, p + "cap", 30)) {
       group.max_in_flight = static_cast<int32_t>(Pick(event, p + "cap#", 4));
@@ -80,6 +81,9 @@ core::Settings World::SettingsAt(uint64_t event) const {
   }
   settings.limits.max_parked = 5;
   settings.limits.max_parked_per_principal = 3;
+  if (Chance(event, "leases", 15)) {
+    settings.limits.max_leases_per_principal = 1 + Pick(event, "leases#", 6);
+  }
   if (Chance(event, "ended", 20)) settings.limits.max_ended_leases = 8;
   return settings;
 }
