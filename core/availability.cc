@@ -59,6 +59,8 @@ absl::Duration InconclusiveDelay(int n) {
   return std::min(d, kTop);
 }
 
+const ProbeState ScopeRecords::kNeverProbed;
+
 Phase ScopeRecords::PhaseAt(absl::Time now) const {
   Phase phase = Phase::kOpen;
   for (const AvailabilityRecord& r : records_) {
@@ -177,7 +179,9 @@ void ScopeRecords::Put(AvailabilityRecord record) {
   // What was stored may be older than these rules: make it hold them, never shorter.
   record.avoid_until = std::max(record.avoid_until, record.block_until);
   if (NeverHalfOpen(record.cause)) record.block_until = record.avoid_until;
-  if (record.raw_hint.size() > kMaxRawHint) record.raw_hint.resize(kMaxRawHint);
+  if (record.raw_hint.size() > kMaxRawHint) {
+    record.raw_hint = Text(record.raw_hint.view().substr(0, kMaxRawHint));
+  }
   for (AvailabilityRecord& r : records_) {
     if (r.cause == record.cause) {
       r = std::move(record);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ struct AvailabilityRecord {
   absl::Time block_until = absl::InfinitePast();
   absl::Time avoid_until = absl::InfinitePast();
   absl::Time began = absl::InfinitePast();  // latest failure
-  std::string raw_hint;                     // as the upstream wrote it, at most 120 bytes
+  Text raw_hint;                            // as the upstream wrote it, at most 120 bytes
 };
 
 // What a failure asks for.
@@ -68,8 +69,12 @@ class ScopeRecords {
   ModelId model() const { return model_; }
   bool empty() const { return records_.empty(); }
   const absl::InlinedVector<AvailabilityRecord, 1>& records() const { return records_; }
-  ProbeState& probe() { return probe_; }
-  const ProbeState& probe() const { return probe_; }
+  // Most scopes were never probed: the mutable one is made on first use.
+  ProbeState& mutable_probe() {
+    if (probe_ == nullptr) probe_ = std::make_unique<ProbeState>();
+    return *probe_;
+  }
+  const ProbeState& probe() const { return probe_ == nullptr ? kNeverProbed : *probe_; }
 
   Phase PhaseAt(absl::Time now) const;
   // The latest block_until / avoid_until in scope; InfinitePast with no record.
@@ -100,7 +105,8 @@ class ScopeRecords {
  private:
   ModelId model_;
   absl::InlinedVector<AvailabilityRecord, 1> records_;
-  ProbeState probe_;
+  std::unique_ptr<ProbeState> probe_;
+  static const ProbeState kNeverProbed;
 };
 
 // No failure, whatever its hint says, is remembered for longer than this.

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "core/ids.h"
 #include "core/secret.h"
+#include "core/text.h"
 
 namespace credbroker::core {
 
@@ -29,30 +30,30 @@ struct ModelAlias {
 
 // The editable description of a credential. Immutable once installed: an edit replaces it whole.
 struct Document {
-  std::string id;                 // unique in the whole broker, 1..256 bytes of printable UTF-8
-  std::string group = "default";  // authorization boundary
-  std::string provider;           // lower case
+  Text id;                 // unique in the whole broker, 1..256 bytes of printable UTF-8
+  Text group = "default";  // authorization boundary
+  Text provider;           // lower case
   Kind kind = Kind::kApiKey;
-  std::string source;              // name of the import source; empty: made through the API
-  std::string source_path;         // path below the source's root, empty if none
-  std::string email, label, note;  // for people
-  int64_t priority = 0;            // higher tier first
-  int64_t weight = 1;              // <= 0: picked by pin only; at most 1,000,000
-  std::string prefix;              // also serves `prefix/model`
-  std::string proxy_url;           // http, https, socks5 URL, or empty: direct
-  std::string base_url;
+  bool disable_cooling = false;   // suppresses 429 and transient causes only
+  bool external_refresh = false;  // tokens come from a watched file: never refreshed here
+  Text source;                    // name of the import source; empty: made through the API
+  Text source_path;               // path below the source's root, empty if none
+  Text email, label, note;        // for people
+  int64_t priority = 0;           // higher tier first
+  int64_t weight = 1;             // <= 0: picked by pin only; at most 1,000,000
+  Text prefix;                    // also serves `prefix/model`
+  Text proxy_url;                 // http, https, socks5 URL, or empty: direct
+  Text base_url;
   std::vector<std::pair<std::string, std::string>> headers;  // sent upstream
   std::vector<std::string> models;           // non-empty: serves only these (`*` allowed)
   std::vector<std::string> excluded_models;  // `*` wildcards
   std::vector<ModelAlias> model_aliases;
-  bool disable_cooling = false;                    // suppresses 429 and transient causes only
   std::optional<int32_t> max_in_flight;            // 0 = unlimited; unset: group's, then provider's
   std::optional<int32_t> max_in_flight_per_model;  // same
   std::optional<int32_t> request_retry;
   std::optional<int32_t> refresh_interval_seconds;
-  bool external_refresh = false;  // tokens come from a watched file: never refreshed here
-  std::string attributes_json;    // JSON object for the proxy; opaque here; empty: none
-  std::string extra_json;         // unknown keys of the imported file; opaque; come back on export
+  Text attributes_json;  // JSON object for the proxy; opaque here; empty: none
+  Text extra_json;       // unknown keys of the imported file; opaque; come back on export
   std::vector<std::pair<std::string, std::string>> labels;  // sorted by key
   absl::Time create_time = absl::UnixEpoch();
   uint64_t revision = 1;  // counts edits of document and intent; the etag is made of uid and it

@@ -36,7 +36,7 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
     answer.refusal.reason = Refusal::kTooManyLeases;
   } else if (choice.slot != kNoSlot) {
     answer.would = AcquireReply::Kind::kGranted;
-    answer.would_choose = state.records.at(choice.slot).id;
+    answer.would_choose = std::string(state.records.at(choice.slot).id());
     answer.would_probe = choice.probe;
   }
   if (request.group == nullptr) return answer;
@@ -55,11 +55,11 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
     }
     if (command.kind && document.kind != *command.kind) return Candidacy::kWrongKind;
     if (!LabelsFit(document, command)) return Candidacy::kWrongLabels;
-    if (!command.credential_id.empty() && command.credential_id != record.id) {
+    if (!command.credential_id.empty() && command.credential_id != record.id()) {
       return Candidacy::kNotPinned;
     }
     for (absl::string_view id : command.excluded) {
-      if (id == record.id) return Candidacy::kExcluded;
+      if (id == record.id()) return Candidacy::kExcluded;
     }
     absl::Time until = absl::InfinitePast();
     bool probe = false;

@@ -160,7 +160,7 @@ void GroupIndex::RemoveFromShape(Shape& shape, const Record& record) {
 
 void GroupIndex::Add(Slot slot) {
   Record& record = records_->at(slot);
-  const IdOrder::Placed placed = order_.Insert(record.id, slot);
+  const IdOrder::Placed placed = order_.Insert(record.id(), slot);
   record.position = placed.position;
   if (placed.relabelled) Relabelled();
   ++provider_counts_[record.provider];
@@ -186,7 +186,7 @@ void GroupIndex::Remove(Slot slot) {
     auto label = label_counts_.find(GroupIndex::LabelKey(name, value));
     if (--label->second == 0) label_counts_.erase(label);
   }
-  order_.Erase(record.id);
+  order_.Erase(record.id());
 }
 
 void GroupIndex::Update(Slot slot, const Standing& before) {
@@ -369,7 +369,7 @@ void GroupIndex::CheckInvariants() const {
     for (const auto& [id, position] : order_.by_id()) {
       const Slot slot = order_.SlotAt(position);
       const Record& record = records_->at(slot);
-      CB_CHECK(record.id == id && record.position == position && record.group == id_);
+      CB_CHECK(record.id() == id && record.position == position && record.group == id_);
       if (!Fits(*shape, record)) continue;
       ++members;
       CB_CHECK(shape->all->IsMember(position));

@@ -1,58 +1,121 @@
 #include "core/history.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/check.h"
 
 namespace credbroker::core {
+namespace {
+
+// Two times and two ids in base 128, and two bytes of states, reason and cause.
+constexpr size_t kMaxLine = 10 + 10 + 5 + 5 + 2;
+
+uint8_t* PutVarint(uint8_t* to, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) *to++ = static_cast<uint8_t>(value | 0x80);
+  *to++ = static_cast<uint8_t>(value);
+  return to;
+}
+
+const uint8_t* GetVarint(const uint8_t* from, uint64_t* value) {
+  *value = 0;
+  int shift = 0;
+  do {
+    *value |= static_cast<uint64_t>(*from & 0x7f) << shift;
+    shift += 7;
+  } while ((*from++ & 0x80) != 0);
+  return from;
+}
+
+// Small numbers of either sign become small ones without (zigzag).
+uint64_t Folded(int64_t value) {
+  return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
+int64_t Unfolded(uint64_t value) {
+  return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+}
+
+static_assert(kWhyCount <= 64 && kCauseCount <= 64 && kStateCount <= 4);
+
+uint8_t* PutLine(uint8_t* to, const Transition& line, int64_t before_ms) {
+  to = PutVarint(to, Folded(line.at_ms - before_ms));
+  to = PutVarint(to, line.until_ms == 0 ? 0 : Folded(line.until_ms - line.at_ms) + 1);
+  to = PutVarint(to, line.model.number());
+  to = PutVarint(to, line.actor.number());
+  *to++ = static_cast<uint8_t>(static_cast<int>(line.why) << 2 | static_cast<int>(line.from));
+  *to++ = static_cast<uint8_t>(static_cast<int>(line.cause) << 2 | static_cast<int>(line.to));
+  return to;
+}
+
+const uint8_t* GetLine(const uint8_t* from, int64_t before_ms, Transition* line) {
+  uint64_t number = 0;
+  from = GetVarint(from, &number);
+  line->at_ms = before_ms + Unfolded(number);
+  from = GetVarint(from, &number);
+  line->until_ms = number == 0 ? 0 : line->at_ms + Unfolded(number - 1);
+  from = GetVarint(from, &number);
+  line->model = ModelId(static_cast<uint32_t>(number));
+  from = GetVarint(from, &number);
+  line->actor = PrincipalId(static_cast<uint32_t>(number));
+  line->from = static_cast<State>(from[0] & 3);
+  line->why = static_cast<Why>(from[0] >> 2);
+  line->to = static_cast<State>(from[1] & 3);
+  line->cause = static_cast<Cause>(from[1] >> 2);
+  return from + 2;
+}
+
+}  // namespace
 
 Transition History::Push(Transition line, ModelId* dropped) {
+  Lines lines;
+  size_t count = Unpack(&lines);
   line.number = ++number_;
+  lines[count++] = line;
   *dropped = kNoModel;
-  Line packed;
-  packed.at_ms = line.at_ms;
-  constexpr int64_t kMost = (int64_t{1} << 40) - 1;
-  const int64_t after = line.until_ms == 0 ? 0 : line.until_ms - line.at_ms;
-  packed.until_after_ms = static_cast<uint64_t>(std::clamp<int64_t>(after, 0, kMost)) & kMost;
-  packed.from = static_cast<uint64_t>(line.from) & 3;
-  packed.to = static_cast<uint64_t>(line.to) & 3;
-  packed.why = static_cast<uint64_t>(line.why) & 63;
-  packed.cause = static_cast<uint64_t>(line.cause) & 63;
-  static_assert(kWhyCount <= 64 && kCauseCount <= 64 && kStateCount <= 4);
-  packed.model = line.model;
-  packed.actor = line.actor;
-  if (lines_.size() < kLines) {
-    lines_.push_back(packed);
-    return line;
+  const Transition* first = lines.data();
+  if (count > kLines) {
+    *dropped = first->model;
+    ++first;
   }
-  *dropped = lines_[oldest_].model;
-  lines_[oldest_] = packed;
-  oldest_ = static_cast<uint8_t>((oldest_ + 1) % kLines);
+  std::array<uint8_t, 1 + kLines * kMaxLine> packed;
+  const Transition* const end = lines.data() + count;
+  packed[0] = static_cast<uint8_t>(end - first);
+  uint8_t* to = packed.data() + 1;
+  int64_t before_ms = 0;
+  for (; first != end; ++first) {
+    to = PutLine(to, *first, before_ms);
+    before_ms = first->at_ms;
+  }
+  const auto size = static_cast<size_t>(to - packed.data());
+  bytes_.reset(new uint8_t[size]);
+  std::memcpy(bytes_.get(), packed.data(), size);
   return line;
 }
 
-Transition History::Unpack(size_t at) const {
-  CB_CHECK(at < lines_.size());
-  const Line& packed = lines_[at];
-  const size_t newest = lines_.size() < kLines ? lines_.size() - 1 : Last();
-  Transition line;
-  line.at_ms = packed.at_ms;
-  if (packed.until_after_ms != 0) {
-    line.until_ms = packed.at_ms + static_cast<int64_t>(packed.until_after_ms);
+size_t History::Unpack(Lines* lines) const {
+  if (empty()) return 0;
+  const size_t count = bytes_[0];
+  const uint8_t* from = bytes_.get() + 1;
+  int64_t before_ms = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Transition& line = (*lines)[i];
+    from = GetLine(from, before_ms, &line);
+    before_ms = line.at_ms;
+    line.number = number_ + 1 + i - count;
   }
-  line.number = number_ - (newest + kLines - at) % kLines;
-  line.model = packed.model;
-  line.actor = packed.actor;
-  line.from = static_cast<State>(packed.from);
-  line.to = static_cast<State>(packed.to);
-  line.why = static_cast<Why>(packed.why);
-  line.cause = static_cast<Cause>(packed.cause);
-  return line;
+  return count;
+}
+
+Transition History::Newest() const {
+  Lines lines;
+  const size_t count = Unpack(&lines);
+  CB_CHECK(count > 0);
+  return lines[count - 1];
 }
 
 void History::ForEachNewestFirst(absl::FunctionRef<void(const Transition&)> visit) const {
-  const size_t newest = lines_.empty() || lines_.size() < kLines ? lines_.size() - 1 : Last();
-  for (size_t i = 0; i < lines_.size(); ++i) visit(Unpack((newest + kLines - i) % kLines));
+  Lines lines;
+  for (size_t left = Unpack(&lines); left > 0; --left) visit(lines[left - 1]);
 }
 
 }  // namespace credbroker::core

@@ -1,10 +1,12 @@
-// The newest transitions of one credential, packed: 24 bytes a line where a Transition has 40, as
-// each of many credentials keeps eight. Thread-compatible.
+// The newest transitions of one credential, packed: some ten bytes a line where a Transition has
+// 40, as each of many credentials keeps eight. Thread-compatible.
 #ifndef CREDBROKER_CORE_HISTORY_H_
 #define CREDBROKER_CORE_HISTORY_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "absl/functional/function_ref.h"
 #include "core/credential.h"
@@ -19,31 +21,21 @@ class History {
   // (kNoModel if none did).
   Transition Push(Transition line, ModelId* dropped);
   // REQUIRES: not empty.
-  Transition Newest() const { return Unpack(lines_.size() < kLines ? lines_.size() - 1 : Last()); }
+  Transition Newest() const;
   void ForEachNewestFirst(absl::FunctionRef<void(const Transition&)> visit) const;
-  bool empty() const { return lines_.empty(); }
+  bool empty() const { return bytes_ == nullptr; }
   // Number of the newest line ever; set at load, as older ones lie in the store.
   uint64_t number() const { return number_; }
   void set_number(uint64_t number) { number_ = number; }
 
  private:
-  struct Line {
-    int64_t at_ms;
-    uint64_t until_after_ms : 40;  // 0: none; 34 years
-    uint64_t from : 2;
-    uint64_t to : 2;
-    uint64_t why : 6;
-    uint64_t cause : 6;
-    ModelId model;
-    PrincipalId actor;
-  };
-  static_assert(sizeof(Line) == 24);
-  size_t Last() const { return (oldest_ + kLines - 1) % kLines; }
-  Transition Unpack(size_t at) const;
+  using Lines = std::array<Transition, kLines + 1>;  // oldest first
+  size_t Unpack(Lines* lines) const;                 // how many
 
-  std::vector<Line> lines_;  // a ring once it is full
+  // How many lines, then the lines, oldest first: times as differences from the line before and
+  // ids in as few bytes as they need.
+  std::unique_ptr<uint8_t[]> bytes_;
   uint64_t number_ = 0;
-  uint8_t oldest_ = 0;
 };
 
 }  // namespace credbroker::core

@@ -1,6 +1,7 @@
 #include "core/material.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include "absl/status/status.h"
@@ -179,7 +180,48 @@ bool Refreshable(const Document& document, const SecretMaterial& secret,
   return false;
 }
 
+struct Lengths {
+  uint32_t name, value;
+};
+
+Lengths LengthsAt(const char* at) {
+  Lengths lengths;
+  std::memcpy(&lengths, at, sizeof lengths);
+  return lengths;
+}
+
 }  // namespace
+
+// The block holds, for each header: two lengths, then its name and value.
+RenderedHeaders::RenderedHeaders(const std::vector<std::pair<std::string, Secret>>& headers) {
+  size_t size = 0;
+  for (const auto& [name, value] : headers) size += sizeof(Lengths) + name.size() + value.size();
+  block_ = Secret::OfSize(size);
+  char* to = block_.mutable_data();
+  for (const auto& [name, value] : headers) {
+    const Lengths lengths = {static_cast<uint32_t>(name.size()),
+                             static_cast<uint32_t>(value.size())};
+    std::memcpy(to, &lengths, sizeof lengths);
+    to += sizeof lengths;
+    std::memcpy(to, name.data(), name.size());
+    to += name.size();
+    std::memcpy(to, value.reveal().data(), value.size());
+    to += value.size();
+  }
+}
+
+RenderedHeaders::Header RenderedHeaders::Iterator::operator*() const {
+  const Lengths lengths = LengthsAt(at_);
+  const char* const name = at_ + sizeof lengths;
+  return {absl::string_view(name, lengths.name),
+          Value(absl::string_view(name + lengths.name, lengths.value))};
+}
+
+RenderedHeaders::Iterator& RenderedHeaders::Iterator::operator++() {
+  const Lengths lengths = LengthsAt(at_);
+  at_ += sizeof lengths + lengths.name + lengths.value;
+  return *this;
+}
 
 absl::StatusOr<std::shared_ptr<const Material>> RenderMaterial(const Document& document, Uid uid,
                                                                const SecretMaterial& secret,
@@ -191,8 +233,9 @@ absl::StatusOr<std::shared_ptr<const Material>> RenderMaterial(const Document& d
   material->expire_time = secret.expire_time;
 
   Renderer renderer(secret, document.attributes_json);
+  std::vector<std::pair<std::string, Secret>> headers;
   for (const HeaderTemplate& header : TemplatesFor(provider, document.kind)) {
-    if (absl::Status s = renderer.Render(header, material->headers); !s.ok()) return s;
+    if (absl::Status s = renderer.Render(header, headers); !s.ok()) return s;
   }
   for (const auto& [name, value] : document.headers) {
     if (!IsToken(name)) {
@@ -200,10 +243,10 @@ absl::StatusOr<std::shared_ptr<const Material>> RenderMaterial(const Document& d
           absl::StrCat("header '", absl::CHexEscape(name), "': not a header name"));
     }
     if (BreaksHeader(value)) return InjectionError(name, "headers");
-    std::erase_if(material->headers,
-                  [&](const auto& h) { return absl::EqualsIgnoreCase(h.first, name); });
-    material->headers.emplace_back(name, Secret(value));
+    std::erase_if(headers, [&](const auto& h) { return absl::EqualsIgnoreCase(h.first, name); });
+    headers.emplace_back(name, Secret(value));
   }
+  material->headers = RenderedHeaders(headers);
   return std::shared_ptr<const Material>(std::move(material));
 }
 

@@ -3,8 +3,10 @@
 #ifndef CREDBROKER_CORE_MATERIAL_H_
 #define CREDBROKER_CORE_MATERIAL_H_
 
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +18,47 @@
 
 namespace credbroker::core {
 
+// Names and values of headers, in one block of memory that is wiped when it dies: most credentials
+// have a long value and some short ones.
+class RenderedHeaders {
+ public:
+  // Borrowed from the list.
+  class Value {
+   public:
+    explicit Value(absl::string_view bytes) : bytes_(bytes) {}
+    absl::string_view reveal() const { return bytes_; }
+    size_t size() const { return bytes_.size(); }
+    friend std::ostream& operator<<(std::ostream&, const Value&) = delete;
+
+   private:
+    absl::string_view bytes_;
+  };
+  struct Header {
+    absl::string_view first;  // its name
+    Value second;
+  };
+  class Iterator {
+   public:
+    explicit Iterator(const char* at) : at_(at) {}
+    Header operator*() const;
+    Iterator& operator++();
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    const char* at_;
+  };
+
+  RenderedHeaders() = default;
+  explicit RenderedHeaders(const std::vector<std::pair<std::string, Secret>>& headers);
+  Iterator begin() const { return Iterator(block_.reveal().data()); }
+  Iterator end() const { return Iterator(block_.reveal().data() + block_.size()); }
+  bool empty() const { return block_.empty(); }
+  Header front() const { return *begin(); }  // REQUIRES: not empty
+
+ private:
+  Secret block_;
+};
+
 // The secret part of a grant. Only rendered headers stay in memory: refresh tokens and the rest are
 // read from the store when they are needed. Proxy, base URL and attributes are the Document's.
 struct Material {
@@ -23,7 +66,7 @@ struct Material {
   uint64_t version = 0;
   bool refreshable = false;  // an OAuth login with a refresh token this broker may use
   std::optional<absl::Time> expire_time;
-  std::vector<std::pair<std::string, Secret>> headers;
+  RenderedHeaders headers;
 };
 
 // Fills the provider's templates, then adds the document's own headers, which replace those of the

@@ -260,7 +260,7 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
   Change change;
   change.kind = RecordKind::kHealth;
   change.why = why;
-  change.id = record.id;
+  change.id = std::string(record.id());
   change.uid = record.uid;
   change.at = now;
   change.transition = record.history.Newest();
@@ -341,8 +341,6 @@ std::shared_ptr<const HealthRecord> PoolState::HealthOf(const Record& record) co
   health->auth = record.auth;
   health->policy_cause = record.policy_cause;
   health->policy_since = record.policy_since;
-  health->consecutive_403 = record.consecutive_403;
-  health->unauthorized_streak = record.unauthorized_streak;
   for (const ScopeRecords& scope : record.scopes) {
     for (const AvailabilityRecord& entry : scope.records()) {
       health->records.push_back({models.Name(scope.model()), entry});
@@ -357,7 +355,7 @@ void PoolState::EmitHealth(Slot slot, Why why, std::optional<Transition> line, E
   Change change;
   change.kind = RecordKind::kHealth;
   change.why = why;
-  change.id = record.id;
+  change.id = std::string(record.id());
   change.uid = record.uid;
   change.at = now;
   change.health = HealthOf(record);

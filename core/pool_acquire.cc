@@ -209,8 +209,8 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
     for (ScopeRecords& scope : record.scopes) {
       if (scope.model() != kNoModel && scope.model() != model) continue;
       if (scope.PhaseAt(now) != Phase::kHalfOpen || scope.probe().lease != kNoLease) continue;
-      scope.probe().lease = lease.seq;
-      scope.probe().started = scope.probe().last = now;
+      scope.mutable_probe().lease = lease.seq;
+      scope.mutable_probe().started = scope.mutable_probe().last = now;
     }
   }
   {
@@ -218,8 +218,8 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
     for (ScopeRecords& backoff : state.backoffs) {
       if (backoff.model() != kNoModel && backoff.model() != model) continue;
       if (backoff.PhaseAt(now) != Phase::kHalfOpen) continue;
-      backoff.probe().lease = lease.seq;
-      backoff.probe().started = backoff.probe().last = now;
+      backoff.mutable_probe().lease = lease.seq;
+      backoff.mutable_probe().started = backoff.mutable_probe().last = now;
       lease.breaker_probe = true;
     }
   }

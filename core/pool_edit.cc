@@ -110,7 +110,7 @@ absl::StatusOr<RowEdit> PoolState::Prepare(const Edit& edit, absl::Time at) cons
     if (document->provider != record.document->provider) {
       return absl::InvalidArgumentError("provider: cannot be changed; create another credential");
     }
-    if (document->id != record.id) return absl::InvalidArgumentError("id: cannot be changed");
+    if (document->id != record.id()) return absl::InvalidArgumentError("id: cannot be changed");
     document->revision = record.document->revision + 1;
     row.document = std::move(document);
   }
@@ -143,14 +143,13 @@ Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
                        std::shared_ptr<const Intent> intent,
                        std::shared_ptr<const Material> material, const HealthRecord* health,
                        Effects& effects) {
-  const Slot slot = records.Add(document->id, uid);
+  const Slot slot = records.Add(document, uid);
   Record& record = records.at(slot);
   GroupIndex& group = Group(document->group);
   record.group = group.id();
   record.provider = Provider(document->provider);
   record.rules = rules.Ref(*document);
   record.egress = JoinEgress(document->proxy_url);
-  record.document = std::move(document);
   record.intent = std::move(intent);
   record.material = std::move(material);
   if (health != nullptr) {

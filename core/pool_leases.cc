@@ -17,8 +17,8 @@ void PoolState::Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Ef
     const Slot slot = lease.slot;
     std::vector<ModelId> probed;
     for (ScopeRecords& scope : record.scopes) {
-      ProbeState& probe = scope.probe();
-      if (probe.lease != lease.seq) continue;
+      if (scope.probe().lease != lease.seq) continue;
+      ProbeState& probe = scope.mutable_probe();
       probe.lease = kNoLease;
       ++probe.inconclusive;
       probe.next_allowed = now + InconclusiveDelay(probe.inconclusive);
@@ -36,7 +36,7 @@ void PoolState::Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Ef
   for (GroupId group : waits.groups()) pump.insert(group);  // the next probe is at another time
   if (state.guard.breaker.probe() == lease.seq) state.guard.breaker.ProbeInconclusive(now);
   for (ScopeRecords& backoff : state.backoffs) {
-    if (backoff.probe().lease == lease.seq) backoff.probe().lease = kNoLease;
+    if (backoff.probe().lease == lease.seq) backoff.mutable_probe().lease = kNoLease;
   }
   if (record.egress.number() != 0) {
     Breaker& breaker = egress[record.egress.number()].guard.breaker;

@@ -84,7 +84,7 @@ void PoolState::ApplySuccess(const Evidence& evidence, const Verdict&, Effects& 
       for (GroupId group : waits.groups()) pump.insert(group);
     }
     if (evidence.breaker_probe && backoff.probe().lease == evidence.seq) {
-      backoff.probe() = ProbeState();
+      backoff.mutable_probe() = ProbeState();
     }
   }
   if (record.scopes.empty() && !evidence.probe) return;
@@ -92,9 +92,9 @@ void PoolState::ApplySuccess(const Evidence& evidence, const Verdict&, Effects& 
   for (ScopeRecords& scope : record.scopes) {
     if (scope.model() != kNoModel && scope.model() != evidence.model) continue;
     if (evidence.probe && scope.probe().lease == evidence.seq) {
-      scope.probe().lease = kNoLease;
-      scope.probe().inconclusive = 0;
-      scope.probe().next_allowed = absl::InfinitePast();
+      scope.mutable_probe().lease = kNoLease;
+      scope.mutable_probe().inconclusive = 0;
+      scope.mutable_probe().next_allowed = absl::InfinitePast();
       probed = true;
     }
     changed =
@@ -160,9 +160,9 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   Failure failure = FailureOf(verdict, evidence, options.seed);
   failure.failed_probe = scope.probe().lease == evidence.seq && evidence.probe;
   if (failure.failed_probe) {
-    scope.probe().lease = kNoLease;
-    scope.probe().inconclusive = 0;
-    scope.probe().next_allowed = absl::InfinitePast();
+    scope.mutable_probe().lease = kNoLease;
+    scope.mutable_probe().inconclusive = 0;
+    scope.mutable_probe().next_allowed = absl::InfinitePast();
     provider(record.provider).budget.OnResult(ProbeBudget::Result::kFailed);
     ++provider(record.provider).stats.probes_failed;
   }
@@ -264,7 +264,7 @@ void PoolState::ApplyBackoff(const Evidence& evidence, const Verdict& verdict, E
   }
   Failure failure = FailureOf(verdict, evidence, options.seed);
   failure.failed_probe = backoff->probe().lease == evidence.seq && evidence.breaker_probe;
-  if (failure.failed_probe) backoff->probe() = ProbeState();
+  if (failure.failed_probe) backoff->mutable_probe() = ProbeState();
   backoff->Fail(failure, now);
   if (backoff->Find(verdict.cause) == nullptr) return;  // a wait of no length
   Change change;

@@ -98,16 +98,16 @@ std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const 
 absl::string_view Pool::IdOf(Uid uid) const {
   const Slot slot = state_->records.Find(uid);
   if (slot == kNoSlot) return {};
-  return state_->records.at(slot).id;
+  return state_->records.at(slot).id();
 }
 
 std::string Pool::Scan(absl::string_view after_id, int limit, absl::Time,
                        absl::FunctionRef<bool(const CredentialRow&)> visit) const {
-  const auto& by_id = state_->records.by_id();
-  auto it = after_id.empty() ? by_id.begin() : by_id.upper_bound(after_id);
-  std::string last;
-  for (int visited = 0; visited < limit && it != by_id.end(); ++visited, ++it) {
-    const Record& record = state_->records.at(it->second);
+  const Record* last = nullptr;
+  int visited = 0;
+  const bool all = state_->records.ForEachAfter(after_id, [&](const Record& record) {
+    if (visited == limit) return false;
+    ++visited;
     CredentialRow row;
     row.document = record.document.get();
     row.intent = &IntentOf(record);
@@ -122,10 +122,10 @@ std::string Pool::Scan(absl::string_view after_id, int limit, absl::Time,
       row.next_recover = FromNanosOrNever(record.standing.returns_ns);
     }
     row.material_version = record.material == nullptr ? 0 : record.material->version;
-    last = record.id;
-    if (!visit(row)) return last;
-  }
-  return it == by_id.end() ? std::string() : last;
+    last = &record;
+    return visit(row);
+  });
+  return all || last == nullptr ? std::string() : std::string(last->id());
 }
 
 std::shared_ptr<const HealthRecord> Pool::Health(absl::string_view id) const {

@@ -78,7 +78,7 @@ Cause PoolState::Gate(ProviderId id, absl::string_view model, absl::Time* until,
 
 bool PoolState::IsExcluded(const Request& request, const Record& record) {
   for (absl::string_view id : request.command->excluded) {
-    if (id == record.id) return true;
+    if (id == record.id()) return true;
   }
   return false;
 }

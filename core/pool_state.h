@@ -51,7 +51,6 @@ struct Mark {
   Cause cause = Cause::kNone;
   std::optional<AvailabilityRecord> before;
   AuthHealth auth_before = AuthHealth::kOk;
-  uint16_t consecutive_403_before = 0;
   bool disabled = false;
 };
 

@@ -43,7 +43,7 @@ void PoolState::SweepModels(Slot slot, Effects& effects) {
     Change change;
     change.kind = RecordKind::kHealth;
     change.why = Why::kBlockEnded;
-    change.id = record.id;
+    change.id = std::string(record.id());
     change.uid = record.uid;
     change.at = now;
     change.transition = record.history.Newest();
@@ -62,7 +62,7 @@ void PoolState::OnSlotTimer(Slot slot, Effects& effects) {
     Change change;
     change.kind = RecordKind::kIntent;
     change.why = Why::kScheduleEnabled;
-    change.id = record.id;
+    change.id = std::string(record.id());
     change.uid = record.uid;
     change.at = now;
     change.intent = intent;

@@ -4,7 +4,7 @@
 
 namespace credbroker::core {
 
-Slot RecordTable::Add(absl::string_view id, Uid uid) {
+Slot RecordTable::Add(std::shared_ptr<const Document> document, Uid uid) {
   CB_CHECK(uid.number() != 0);
   Slot slot;
   if (free_.empty()) {
@@ -14,11 +14,11 @@ Slot RecordTable::Add(absl::string_view id, Uid uid) {
     free_.pop_back();
   }
   Record& record = at(slot);
-  record.id.assign(id.data(), id.size());
   record.uid = uid;
+  record.document = std::move(document);
   // Loading in order appends, which the hint makes O(1).
   const size_t before = by_id_.size();
-  by_id_.emplace_hint(by_id_.end(), absl::string_view(record.id), slot);
+  by_id_.insert(by_id_.end(), slot);
   CB_CHECK(by_id_.size() == before + 1);
   CB_CHECK(by_uid_.emplace(uid, slot).second);
   return slot;
@@ -27,7 +27,7 @@ Slot RecordTable::Add(absl::string_view id, Uid uid) {
 void RecordTable::Remove(Slot slot) {
   Record& record = at(slot);
   CB_CHECK(record.uid.number() != 0 && record.in_flight == 0);
-  by_id_.erase(record.id);
+  by_id_.erase(slot);
   by_uid_.erase(record.uid);
   record = Record();
   free_.push_back(slot);
@@ -35,7 +35,16 @@ void RecordTable::Remove(Slot slot) {
 
 Slot RecordTable::Find(absl::string_view id) const {
   auto it = by_id_.find(id);
-  return it == by_id_.end() ? kNoSlot : it->second;
+  return it == by_id_.end() ? kNoSlot : *it;
+}
+
+bool RecordTable::ForEachAfter(absl::string_view after,
+                               absl::FunctionRef<bool(const Record&)> visit) const {
+  for (auto it = after.empty() ? by_id_.begin() : by_id_.upper_bound(after); it != by_id_.end();
+       ++it) {
+    if (!visit(at(*it))) return false;
+  }
+  return true;
 }
 
 Slot RecordTable::Find(Uid uid) const {

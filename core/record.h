@@ -5,11 +5,11 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/availability.h"
@@ -39,7 +39,6 @@ struct Standing {
 };
 
 struct Record {
-  std::string id;
   Uid uid;  // number 0: the slot is free
   GroupId group;
   ProviderId provider;
@@ -59,8 +58,6 @@ struct Record {
 
   AuthHealth auth = AuthHealth::kOk;
   Cause policy_cause = Cause::kNone;
-  uint16_t consecutive_403 = 0;
-  uint16_t unauthorized_streak = 0;
   absl::Time policy_since = absl::UnixEpoch();
   std::vector<ScopeRecords> scopes;  // credential scope first where it exists
   std::unique_ptr<std::vector<RateWindow>> windows;
@@ -76,12 +73,18 @@ struct Record {
     return nullptr;
   }
   const ScopeRecords* Find(ModelId model) const { return const_cast<Record*>(this)->Find(model); }
+  absl::string_view id() const { return document->id; }
   bool enabled() const { return intent == nullptr || intent->enabled; }
 };
 
 class RecordTable {
  public:
-  Slot Add(absl::string_view id, Uid uid);  // REQUIRES: neither is present
+  RecordTable() : by_id_(ById{this}) {}
+  RecordTable(const RecordTable&) = delete;
+  RecordTable& operator=(const RecordTable&) = delete;
+
+  // REQUIRES: neither its id nor `uid` is present.
+  Slot Add(std::shared_ptr<const Document> document, Uid uid);
   void Remove(Slot slot);
   Record& at(Slot slot) { return records_[slot.number()]; }
   const Record& at(Slot slot) const { return records_[slot.number()]; }
@@ -90,12 +93,24 @@ class RecordTable {
   size_t size() const { return by_id_.size(); }
   uint32_t limit() const { return records_.size(); }
   bool live(Slot slot) const { return records_[slot.number()].uid.number() != 0; }
-  const absl::btree_map<absl::string_view, Slot>& by_id() const { return by_id_; }
+  // In the order of ids, those behind `after` (all where it is empty) until `visit` returns false.
+  // Returns whether it came to the end.
+  bool ForEachAfter(absl::string_view after, absl::FunctionRef<bool(const Record&)> visit) const;
 
  private:
+  // By the ids of their documents: a set of slots takes a sixth of a map of names.
+  struct ById {
+    using is_transparent = void;
+    const RecordTable* table;
+    absl::string_view IdOf(Slot slot) const { return table->at(slot).id(); }
+    bool operator()(Slot a, Slot b) const { return a != b && IdOf(a) < IdOf(b); }
+    bool operator()(Slot a, absl::string_view b) const { return IdOf(a) < b; }
+    bool operator()(absl::string_view a, Slot b) const { return a < IdOf(b); }
+  };
+
   Slab<Record> records_;
   std::vector<Slot> free_;
-  absl::btree_map<absl::string_view, Slot> by_id_;  // keys: Record::id
+  absl::btree_set<Slot, ById> by_id_;
   absl::flat_hash_map<Uid, Slot> by_uid_;
 };
 

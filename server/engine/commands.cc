@@ -57,7 +57,7 @@ class CreateWork : public EditWork {
                                                absl::Time now) override {
     if (view != nullptr) {
       return absl::AlreadyExistsError(
-          absl::StrCat("there is a credential '", request_.document->id, "'"));
+          absl::StrCat("there is a credential '", request_.document->id.view(), "'"));
     }
     auto document = std::make_shared<core::Document>(*request_.document);
     document->create_time = now;

@@ -47,7 +47,7 @@ void ReadPrefix(ObjectReader& reader, ParsedCredential& out) {
     return;
   }
   out.document.prefix = std::string(prefix);
-  reader.Has("prefix", out.document.prefix);
+  reader.Has("prefix", out.document.prefix.str());
 }
 
 void ReadProxy(ObjectReader& reader, Document& document) {
@@ -70,7 +70,7 @@ void ReadBaseUrl(ObjectReader& reader, Document& document) {
   const absl::string_view url = absl::StripAsciiWhitespace(text);
   if (!IsHttpUrl(url)) return reader.Refuse("base_url", "must be an http or https URL with a host");
   document.base_url = std::string(url);
-  reader.Has("base_url", document.base_url);
+  reader.Has("base_url", document.base_url.str());
 }
 
 void ReadHeaders(ObjectReader& reader, Document& document) {
@@ -173,9 +173,13 @@ void ReadNumbers(ObjectReader& reader, Document& document) {
 
 void ReadCommon(Json& object, ObjectReader& reader, ParsedCredential& out) {
   Document& document = out.document;
-  reader.Text("email", 320, document.email);
-  reader.Text("label", 256, document.label);
-  reader.Text("note", 1024, document.note);
+  std::string email, label, note;
+  reader.Text("email", 320, email);
+  reader.Text("label", 256, label);
+  reader.Text("note", 1024, note);
+  document.email = email;
+  document.label = label;
+  document.note = note;
   reader.Flag("disabled", out.disabled);
   out.fields.erase("disabled");  // at creation only: never merged
   ReadNumbers(reader, document);

@@ -13,8 +13,8 @@ using core::Document;
 
 void TakeAttribute(absl::string_view key, const Document& from, Document& to) {
   const std::string name(key);
-  const Json source = Json::parse(from.attributes_json, nullptr, false);
-  Json target = Json::parse(to.attributes_json, nullptr, false);
+  const Json source = Json::parse(from.attributes_json.str(), nullptr, false);
+  Json target = Json::parse(to.attributes_json.str(), nullptr, false);
   if (!target.is_object()) target = Json::object();
   if (source.is_object() && source.contains(name)) {
     target[name] = source[name];
@@ -52,7 +52,7 @@ bool TakeMember(const Member<T> (&members)[n], absl::string_view name, const Doc
   return false;
 }
 
-constexpr Member<std::string> kTexts[] = {
+constexpr Member<core::Text> kTexts[] = {
     {"email", &Document::email},         {"label", &Document::label},
     {"note", &Document::note},           {"prefix", &Document::prefix},
     {"proxy_url", &Document::proxy_url}, {"base_url", &Document::base_url},

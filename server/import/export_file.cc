@@ -15,7 +15,8 @@ using core::Document;
 
 std::string RelativePath(const Document& document) {
   absl::string_view path = document.id;
-  if (!document.source.empty()) absl::ConsumePrefix(&path, absl::StrCat(document.source, "/"));
+  if (!document.source.empty())
+    absl::ConsumePrefix(&path, absl::StrCat(document.source.view(), "/"));
   return absl::StrCat(path, ".json");
 }
 
@@ -45,8 +46,8 @@ void PutModels(Json& out, const Document& document) {
 
 // The name or the password of a proxy and headers that authenticate are secrets.
 void PutConnection(Json& out, const Document& document) {
-  PutText(out, "base_url", HasUserInfo(document.base_url) ? "" : document.base_url);
-  PutText(out, "proxy_url", HasUserInfo(document.proxy_url) ? "" : document.proxy_url);
+  PutText(out, "base_url", HasUserInfo(document.base_url) ? "" : document.base_url.str());
+  PutText(out, "proxy_url", HasUserInfo(document.proxy_url) ? "" : document.proxy_url.str());
   for (const auto& [name, value] : document.headers) {
     if (!IsSecretHeader(name)) out["headers"][name] = value;
   }
@@ -68,7 +69,7 @@ void PutAttributes(Json& out, const Document& document) {
 ExportedFile ExportCredential(const Document& document, const core::Intent& intent) {
   Json out = Stored(document.extra_json);
   PutAttributes(out, document);
-  out["type"] = document.provider;
+  out["type"] = document.provider.str();
   PutText(out, "email", document.email);
   PutText(out, "label", document.label);
   PutText(out, "note", document.note);

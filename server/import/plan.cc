@@ -227,8 +227,9 @@ absl::StatusOr<PlannedRow> Planner::PlanEntry(Entry& entry) {
     const core::Document& document = *present->document;
     if (document.source == options_.source.name && !document.source_path.empty() &&
         document.source_path != entry.path) {
-      Reject(refused, Reason::kCredentialExists,
-             absl::StrCat("id: is taken by the file ", document.source_path, "; rename one"));
+      Reject(
+          refused, Reason::kCredentialExists,
+          absl::StrCat("id: is taken by the file ", document.source_path.view(), "; rename one"));
       return refused;
     }
     if (options_.source.mode == Mode::kSkip) {
@@ -242,7 +243,7 @@ absl::StatusOr<PlannedRow> Planner::PlanEntry(Entry& entry) {
     }
     if (document.provider != entry.parsed->document.provider) {
       Reject(refused, Reason::kInvalidFile,
-             absl::StrCat("type: the credential is of provider ", document.provider,
+             absl::StrCat("type: the credential is of provider ", document.provider.view(),
                           ", which cannot change; delete it first or rename the file"));
       return refused;
     }

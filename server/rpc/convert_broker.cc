@@ -53,7 +53,7 @@ void FillGrant(const v1::AcquireRequest& request, const core::Grant& grant,
   }
   for (const auto& [name, value] : grant.material->headers) {
     v1::Header* header = out->add_request_headers();
-    header->set_name(name);
+    header->set_name(name.data(), name.size());
     header->set_value(value.reveal().data(), value.size());
   }
   out->set_proxy_url(document.proxy_url);

@@ -1,6 +1,7 @@
 // Keys of rows, what a secret is bound to, and sealing.
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "nlohmann/json.hpp"
 #include "server/store/record.h"
 
@@ -80,23 +81,24 @@ std::string BackoffKey(absl::string_view provider, absl::string_view model) {
 
 std::string SecretBinding(const core::Document& document) {
   std::string token_url, client_id;
-  const std::string& json = document.attributes_json;
+  const absl::string_view json = document.attributes_json;
   // Parsing 50,000 objects at start only to find neither name costs too much. An escape may spell
   // a name in another way, so any backslash parses.
-  if (json.find("token_url") != std::string::npos || json.find("client_id") != std::string::npos ||
-      json.find('\\') != std::string::npos) {
-    const nlohmann::json attributes = nlohmann::json::parse(json, nullptr, false);
+  if (absl::StrContains(json, "token_url") || absl::StrContains(json, "client_id") ||
+      absl::StrContains(json, '\\')) {
+    const nlohmann::json attributes =
+        nlohmann::json::parse(document.attributes_json.str(), nullptr, false);
     if (attributes.is_object()) {
       token_url = Attribute(attributes, "token_url");
       client_id = Attribute(attributes, "client_id");
     }
   }
   std::string binding;
-  const std::string* const parts[] = {&document.provider, &document.group, &document.proxy_url,
-                                      &document.base_url, &token_url,      &client_id};
-  for (const std::string* part : parts) {
-    PutBig(binding, part->size(), 4);
-    binding.append(*part);
+  const absl::string_view parts[] = {document.provider, document.group, document.proxy_url,
+                                     document.base_url, token_url,      client_id};
+  for (const absl::string_view part : parts) {
+    PutBig(binding, part.size(), 4);
+    binding.append(part.data(), part.size());
   }
   return binding;
 }

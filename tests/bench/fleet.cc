@@ -130,7 +130,9 @@ void Fleet::Load(int credentials, bool shuffled) {
     auto material = std::make_shared<core::Material>();
     material->uid = stored.uid;
     material->version = 1;
-    material->headers.emplace_back("authorization", core::Secret(token));
+    std::vector<std::pair<std::string, core::Secret>> headers;
+    headers.emplace_back("authorization", core::Secret(token));
+    material->headers = core::RenderedHeaders(headers);
     stored.material = std::move(material);
     if (waits[static_cast<size_t>(i)]) stored.health = RateLimited(stored.uid, now_, i);
     if (!pool_->Load(std::move(stored), now_).ok()) abort();

@@ -15,7 +15,7 @@ TEST_F(EngineTest, ACreatedCredentialServesAndItsReportIsAccepted) {
   EXPECT_EQ(view->document->revision, 1u);
   const AcquireAnswer answer = Acquire();
   ASSERT_EQ(answer.reply.kind, core::AcquireReply::Kind::kGranted);
-  EXPECT_EQ(answer.reply.grant.material->headers[0].second.reveal(), "Bearer sk-1");
+  EXPECT_EQ(answer.reply.grant.material->headers.front().second.reveal(), "Bearer sk-1");
   EXPECT_EQ(Report(answer.lease_id, 200).disposition, core::Disposition::kAccepted);
   EXPECT_EQ(Report(answer.lease_id, 200).disposition, core::Disposition::kDuplicate);
 }
@@ -164,7 +164,7 @@ TEST_F(EngineTest, NewTemplatesRenderHeadersAgain) {
   engine_->Drain();
   const AcquireAnswer answer = Acquire();
   ASSERT_EQ(answer.reply.kind, core::AcquireReply::Kind::kGranted);
-  EXPECT_EQ(answer.reply.grant.material->headers[0].first, "x-api-key");
+  EXPECT_EQ(answer.reply.grant.material->headers.front().first, "x-api-key");
 }
 
 TEST(EtagTest, OnlyWhatWasWrittenIsRead) {

@@ -17,7 +17,7 @@ std::string Show(absl::Time t) { return absl::FormatTime("%d %H:%M:%E9S", t, abs
 }  // namespace
 
 void NaivePool::Compare(const core::CredentialView& view) const {
-  const std::string& id = view.document->id;
+  const std::string id = view.document->id;
   auto expect = [&](bool ok, const std::string& what) {
     if (!ok) throw Mismatch(absl::StrCat(id, ": ", what));
   };

@@ -23,7 +23,7 @@ bool NaivePool::Plain(const core::Document& d) {
 
 // A credential leaves its place in its group's indexes, perhaps to come back at once.
 void NaivePool::Leave(const NaiveCredential& c) {
-  const std::string& group = c.document->group;
+  const std::string group = c.document->group;
   if (!Plain(*c.document)) Shaken(group);
   for (auto it = cursors_.begin(); it != cursors_.end();) {
     const Cursor& cursor = it->second;

@@ -27,7 +27,7 @@ bool Parkable(Refusal reason) {
 }  // namespace
 
 void NaivePool::Granted(const NaiveCall& call, const Decision& d, const core::Grant& grant) {
-  Expect(d.granted, absl::StrCat("granted ", grant.document->id,
+  Expect(d.granted, absl::StrCat("granted ", grant.document->id.view(),
                                  " where the model refuses: ", std::string(core::Name(d.reason))));
   const std::string id = grant.document->id;
   auto it = credentials_.find(id);

@@ -169,8 +169,9 @@ class Simulation {
       See("grant", reply.grant.probe ? "probe" : "open");
       Mix(reply.grant.document->id);
       Mix(reply.grant.expires);
-      Say(absl::StrCat("  granted ", reply.grant.document->id, reply.grant.probe ? " as probe" : "",
-                       " lease ", reply.grant.seq.number(), " to ", principal));
+      Say(absl::StrCat("  granted ", reply.grant.document->id.view(),
+                       reply.grant.probe ? " as probe" : "", " lease ", reply.grant.seq.number(),
+                       " to ", principal));
       Held held;
       held.event = event_;
       held.claims.seq = reply.grant.seq;

@@ -127,7 +127,7 @@ class PoolFixture {
     last = reply;
     switch (reply.kind) {
       case core::AcquireReply::Kind::kGranted:
-        return (reply.grant.probe ? "probe:" : "") + reply.grant.document->id;
+        return (reply.grant.probe ? "probe:" : "") + reply.grant.document->id.str();
       case core::AcquireReply::Kind::kParked:
         return "parked";
       case core::AcquireReply::Kind::kRefused:
