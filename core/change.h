@@ -28,8 +28,6 @@ struct HealthRecord {
   AuthHealth auth = AuthHealth::kOk;
   Cause policy_cause = Cause::kNone;  // why DISABLED by policy
   absl::Time policy_since = absl::UnixEpoch();
-  int consecutive_403 = 0;
-  int unauthorized_streak = 0;
   std::vector<ScopedRecord> records;
   std::vector<RateWindow> windows;
 };

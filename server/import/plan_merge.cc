@@ -53,7 +53,6 @@ std::shared_ptr<const core::HealthRecord> HealthWithNewSecret(
   auto health = std::make_shared<core::HealthRecord>(*before);
   health->auth = core::AuthHealth::kOk;
   health->policy_cause = core::Cause::kNone;
-  health->consecutive_403 = health->unauthorized_streak = 0;
   std::erase_if(health->records, [](const core::ScopedRecord& scoped) {
     switch (scoped.record.cause) {
       case core::Cause::kTokenRejected:

@@ -7,8 +7,6 @@
 namespace credbroker::store {
 namespace {
 
-constexpr int kMaxCounter = UINT16_MAX;
-
 void PutAvailability(const core::AvailabilityRecord& in, absl::string_view model,
                      v1::StoredAvailability* out) {
   out->set_model(std::string(model));
@@ -38,8 +36,6 @@ void PutHealth(const core::HealthRecord& in, v1::HealthRecord* out) {
   out->set_auth_health(PutEnum<api::AuthHealth>(in.auth));
   out->set_policy_cause(PutCause(in.policy_cause));
   PutTime(in.policy_since, out->mutable_policy_since());
-  out->set_consecutive_403(static_cast<uint32_t>(in.consecutive_403));
-  out->set_unauthorized_streak(static_cast<uint32_t>(in.unauthorized_streak));
   for (const core::ScopedRecord& scoped : in.records) {
     PutAvailability(scoped.record, scoped.model, out->add_availability());
   }
@@ -59,11 +55,6 @@ absl::StatusOr<std::shared_ptr<const core::HealthRecord>> GetHealth(const v1::He
   if (!GetEnum(in.auth_health(), 5, out->auth)) return BadRecord("unknown auth health");
   if (!GetCause(in.policy_cause(), out->policy_cause)) return BadRecord("unknown policy cause");
   out->policy_since = GetTime(in.policy_since());
-  if (in.consecutive_403() > kMaxCounter || in.unauthorized_streak() > kMaxCounter) {
-    return BadRecord("counter too large");
-  }
-  out->consecutive_403 = static_cast<int>(in.consecutive_403());
-  out->unauthorized_streak = static_cast<int>(in.unauthorized_streak());
   for (const v1::StoredAvailability& stored : in.availability()) {
     core::ScopedRecord scoped;
     scoped.model = stored.model();

@@ -96,8 +96,6 @@ TEST(RecordTest, HealthComesBackForEveryCauseAndAuthHealth) {
   core::HealthRecord h;
   h.uid = core::Uid(5);
   h.policy_since = kNow;
-  h.consecutive_403 = 2;
-  h.unauthorized_streak = 1;
   for (int cause = 1; cause < core::kCauseCount; ++cause) {
     core::ScopedRecord scoped;
     scoped.model = cause % 2 ? "m" : "";
