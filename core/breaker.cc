@@ -25,6 +25,10 @@ bool Breaker::Counted(uint32_t stamp) const {
   return stamp != BreakerMember::kNever && (stamp & 1) == generation_ && AgeOf(stamp) < kWindow;
 }
 
+uint32_t Breaker::StampOf(int64_t second) const {
+  return (static_cast<uint32_t>(second) & kSecondMask) << 1 | generation_;
+}
+
 void Breaker::Roll(absl::Time now) {
   const int64_t second = absl::ToUnixSeconds(now);
   if (second <= second_) return;
@@ -39,12 +43,13 @@ void Breaker::Roll(absl::Time now) {
 void Breaker::Move(uint32_t& stamp, Cells& cells) const {
   if (Counted(stamp)) --cells[CellOf(second_ - AgeOf(stamp))];
   ++cells[CellOf(second_)];
-  stamp = (static_cast<uint32_t>(second_) & kSecondMask) << 1 | generation_;
+  stamp = StampOf(second_);
 }
 
 bool Breaker::Report(BreakerMember& member, bool bad, absl::Time now) {
   Roll(now);
-  Move(member.reported, reported_);
+  // Who reported in this second already stands in its cell.
+  if (member.reported != StampOf(second_)) Move(member.reported, reported_);
   if (!bad) return false;
   Move(member.bad, bad_);
   if (open_) return false;
@@ -64,9 +69,7 @@ Breaker::State Breaker::StateAt(absl::Time now) const {
   return probe_ != kNoLease || now >= until_ ? State::kProbing : State::kOpen;
 }
 
-bool Breaker::CanProbe(absl::Time now) const { return open_ && now >= until_; }
-
-bool Breaker::TryProbe(LeaseSeq lease, absl::Time now) {
+bool Breaker::TakeProbe(LeaseSeq lease, absl::Time now) {
   if (!CanProbe(now)) return false;
   probe_ = lease;
   until_ = now + kProbeVerdict;  // then it is no longer the probe

@@ -38,8 +38,8 @@ class Breaker {
   bool closed() const { return !open_; }
   absl::Time probe_at() const { return until_; }  // when the next probe may go; REQUIRES: !closed()
   // Takes the one probe if its time has come and none of the last 60 s is out.
-  bool TryProbe(LeaseSeq lease, absl::Time now);
-  bool CanProbe(absl::Time now) const;
+  bool TryProbe(LeaseSeq lease, absl::Time now) { return open_ && TakeProbe(lease, now); }
+  bool CanProbe(absl::Time now) const { return open_ && now >= until_; }
   LeaseSeq probe() const { return probe_; }
   // The probe's verdict; others are ignored by the caller. Success closes and forgets the counts.
   void ProbeSucceeded(absl::Time now);
@@ -51,7 +51,9 @@ class Breaker {
   static constexpr int kWindow = 10;
   using Cells = std::array<uint32_t, kWindow>;
   static size_t CellOf(int64_t second);
+  bool TakeProbe(LeaseSeq lease, absl::Time now);
   void Roll(absl::Time now);
+  uint32_t StampOf(int64_t second) const;
   int64_t AgeOf(uint32_t stamp) const;  // seconds
   bool Counted(uint32_t stamp) const;
   void Move(uint32_t& stamp, Cells& cells) const;

@@ -208,11 +208,7 @@ void GroupIndex::Update(Slot slot, const Standing& before) {
   });
 }
 
-void GroupIndex::Touch(Slot slot) {
-  if (settings_.strategy != Strategy::kLeastInFlight &&
-      settings_.strategy != Strategy::kEarliestReset) {
-    return;
-  }
+void GroupIndex::TellStrategies(Slot slot) {
   const Record& record = records_->at(slot);
   const MemberFacts facts = FactsOf(record);
   ForEachView(record.provider, [&](Shape&, IndexView& view, const std::string*) {

@@ -53,7 +53,12 @@ class GroupIndex {
   void Add(Slot slot);
   void Remove(Slot slot);
   void Update(Slot slot, const Standing& before);  // record.standing is the new one
-  void Touch(Slot slot);                           // a grant or its end
+  void Touch(Slot slot) {                          // a grant or its end
+    if (settings_.strategy == Strategy::kLeastInFlight ||
+        settings_.strategy == Strategy::kEarliestReset) {
+      TellStrategies(slot);
+    }
+  }
   // What `model` alone says of a member; nullptr: nothing (any more).
   void SetModel(Slot slot, ModelId model, const Standing* standing);
   void EraseModels(Slot slot);
@@ -146,6 +151,7 @@ class GroupIndex {
   void RemoveFromShape(Shape& shape, const Record& record);
   void Relabelled();
   void MakeStats(ProviderId provider);
+  void TellStrategies(Slot slot);
 
   GroupId id_;
   GroupSettings settings_;

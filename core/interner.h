@@ -5,46 +5,34 @@
 #define CREDBROKER_CORE_INTERNER_H_
 
 #include <cstdint>
-#include <deque>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "core/slab.h"
 
 namespace credbroker::core {
 
 template <typename IdType>
 class Interner {
  public:
-  Interner() { names_.push_back({std::string(), 1}); }
+  Interner() : last_(&names_[names_.Add()]) {}
+  Interner(const Interner&) = delete;
+  Interner& operator=(const Interner&) = delete;
 
   // The number of `name`, with one reference more.
   IdType Ref(absl::string_view name) {
     if (name.empty()) return IdType(0);
-    if (name == names_[last_].name) {
-      ++names_[last_].refs;
-      return IdType(last_);
+    if (!IsLast(name)) {
+      auto it = by_name_.find(name);
+      if (it == by_name_.end()) return Add(name);
+      last_ = &names_[it->second];
     }
-    auto it = by_name_.find(name);
-    if (it != by_name_.end()) {
-      last_ = it->second;
-      ++names_[last_].refs;
-      return IdType(last_);
-    }
-    uint32_t number;
-    if (free_.empty()) {
-      number = static_cast<uint32_t>(names_.size());
-      names_.push_back({std::string(name), 1});
-    } else {
-      number = free_.back();
-      free_.pop_back();
-      names_[number].name.assign(name.data(), name.size());
-      names_[number].refs = 1;
-    }
-    by_name_.emplace(names_[number].name, number);
-    return IdType(number);
+    ++last_->refs;
+    return IdType(last_->number);
   }
   void Ref(IdType id) {
     if (id.number() != 0) ++names_[id.number()].refs;
@@ -61,27 +49,47 @@ class Interner {
   // Without a reference: only good until the next change.
   std::optional<IdType> Find(absl::string_view name) const {
     if (name.empty()) return IdType(0);
-    if (name == names_[last_].name) return IdType(last_);
-    auto it = by_name_.find(name);
-    if (it == by_name_.end()) return std::nullopt;
-    last_ = it->second;
-    return IdType(last_);
+    if (!IsLast(name)) {
+      auto it = by_name_.find(name);
+      if (it == by_name_.end()) return std::nullopt;
+      last_ = const_cast<Entry*>(&names_[it->second]);
+    }
+    return IdType(last_->number);
   }
   const std::string& Name(IdType id) const { return names_[id.number()].name; }
   size_t size() const { return by_name_.size(); }
-  uint32_t limit() const { return static_cast<uint32_t>(names_.size()); }
+  uint32_t limit() const { return names_.size(); }
 
  private:
   struct Entry {
     std::string name;
     uint64_t refs = 0;
+    uint32_t number = 0;
   };
-  std::deque<Entry> names_;  // a deque: by_name_ keeps views of its strings
+  bool IsLast(absl::string_view name) const {
+    return name.size() == last_->name.size() &&
+           std::memcmp(name.data(), last_->name.data(), name.size()) == 0;
+  }
+  IdType Add(absl::string_view name) {
+    uint32_t number;
+    if (free_.empty()) {
+      number = names_.Add();
+    } else {
+      number = free_.back();
+      free_.pop_back();
+    }
+    Entry& entry = names_[number];
+    entry = {std::string(name), 1, number};
+    by_name_.emplace(entry.name, number);
+    return IdType(number);
+  }
+
+  Slab<Entry, 64> names_;  // at stable addresses: by_name_ keeps views of its strings
   absl::flat_hash_map<absl::string_view, uint32_t> by_name_;
   std::vector<uint32_t> free_;
   // The name asked for last: most requests name what the one before did. A freed entry has an empty
   // name and matches nothing.
-  mutable uint32_t last_ = 0;
+  mutable Entry* last_;
 };
 
 }  // namespace credbroker::core

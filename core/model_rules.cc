@@ -29,6 +29,11 @@ bool MatchesAny(const std::vector<std::string>& patterns, absl::string_view text
 }  // namespace
 
 absl::string_view CanonicalModel(absl::string_view model) {
+  // The common name: neither blanks around it nor a suffix.
+  const auto plain = [](char c) {
+    return c != ')' && !absl::ascii_isspace(static_cast<unsigned char>(c));
+  };
+  if (!model.empty() && plain(model.front()) && plain(model.back())) return model;
   const absl::string_view trimmed = absl::StripAsciiWhitespace(model);
   if (trimmed.empty() || trimmed.back() != ')') return trimmed;
   int depth = 0;

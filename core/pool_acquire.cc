@@ -90,7 +90,8 @@ std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, E
   if (lease == nullptr || lease->end != LeaseEnd::kLive) return Refused(Refusal::kRequestEnded);
   AcquireReply reply;
   reply.kind = AcquireReply::Kind::kGranted;
-  reply.grant = GrantOf(entry.cell, /*repeated=*/true);
+  FillGrant(entry.cell, &reply.grant);
+  reply.grant.repeated = true;
   return reply;
 }
 
@@ -131,7 +132,7 @@ AcquireReply PoolState::Try(const AcquireCommand& command, WaiterId waiter, absl
       ++stats.refused[static_cast<size_t>(reply.refusal.reason)];
       return reply;
     }
-    reply.grant = Commit(request, choice, effects);
+    Commit(request, choice, &reply.grant, effects);
     reply.kind = AcquireReply::Kind::kGranted;
     reply.waited = now - parked;
     ++stats.granted;
@@ -178,7 +179,7 @@ bool PoolState::Park(const AcquireCommand& command, const Request& request,
   return true;
 }
 
-Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects) {
+void PoolState::Commit(Request& request, const Choice& choice, Grant* grant, Effects& effects) {
   const AcquireCommand& command = *request.command;
   Record& record = records.at(choice.slot);
   CB_CHECK(record.standing.state == State::kAvailable && record.material != nullptr);
@@ -228,7 +229,6 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
       lease.breaker_probe = true;
     }
   }
-  Grant grant;
   if (choice.bind) {
     const absl::Duration idle = request.group->settings().session_idle_ttl;
     if (choice.probe) {
@@ -238,7 +238,7 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
       affinity.CompareAndSet(request.session, choice.expected_binding, choice.slot, record.uid,
                              idle, now);
       if (choice.rebound) ++totals.rebinds;
-      grant.rebound = choice.rebound;
+      grant->rebound = choice.rebound;
     }
   }
   if (record.model_cap > 0 && model != kNoModel) ++model_in_flight[{choice.slot, model}];
@@ -249,26 +249,20 @@ Grant PoolState::Commit(Request& request, const Choice& choice, Effects& effects
     RederiveModel(choice.slot, model, effects);
   }
   request.group->Touch(choice.slot);
-  const bool rebound = grant.rebound;
-  grant = GrantOf(cell, /*repeated=*/false);
-  grant.rebound = rebound;
-  return grant;
+  FillGrant(cell, grant);
 }
 
-Grant PoolState::GrantOf(uint32_t cell, bool repeated) const {
+void PoolState::FillGrant(uint32_t cell, Grant* grant) const {
   const LeaseCell& lease = leases.at(cell);
   const Record& record = records.at(lease.slot);
-  Grant grant;
-  grant.seq = lease.seq;
-  grant.cell = cell;
-  grant.document = record.document;
-  grant.material = record.material;
-  grant.model = models.Name(lease.model);
-  grant.granted = absl::FromUnixNanos(lease.granted_ns);
-  grant.expires = absl::FromUnixNanos(lease.expires_ns);
-  grant.probe = lease.probe;
-  grant.repeated = repeated;
-  return grant;
+  grant->seq = lease.seq;
+  grant->cell = cell;
+  grant->document = record.document;
+  grant->material = record.material;
+  grant->model = models.Name(lease.model);
+  grant->granted = absl::FromUnixNanos(lease.granted_ns);
+  grant->expires = absl::FromUnixNanos(lease.expires_ns);
+  grant->probe = lease.probe;
 }
 
 void PoolState::ForgetRequest(const ParkedCall& call) {

@@ -48,7 +48,9 @@ void PoolState::EndLease(uint32_t cell, LeaseEnd end, Effects& effects) {
   LeaseCell& lease = leases.at(cell);
   const Slot slot = lease.slot;
   Record& record = records.at(slot);
-  Inconclusive(cell, lease, record, effects);  // a verdict came before and took the marks off
+  if (lease.probe || lease.breaker_probe || lease.has_pending_bind) {
+    Inconclusive(cell, lease, record, effects);  // a verdict came before and took the marks off
+  }
   const ModelId model = lease.model;
   if (lease.in_session) LeaveSession(cell, end);
   if (record.model_cap > 0 || !model_in_flight.empty()) {

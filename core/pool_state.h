@@ -174,8 +174,8 @@ class PoolState {
   AcquireReply Acquire(const AcquireCommand& command, Effects& effects);
   AcquireReply Try(const AcquireCommand& command, WaiterId waiter, absl::Time parked,
                    Effects& effects);
-  Grant Commit(Request& request, const Choice& choice, Effects& effects);
-  Grant GrantOf(uint32_t cell, bool repeated) const;
+  void Commit(Request& request, const Choice& choice, Grant* grant, Effects& effects);
+  void FillGrant(uint32_t cell, Grant* grant) const;
   std::optional<AcquireReply> Repeated(const AcquireCommand& command, Effects& effects);
   bool Park(const AcquireCommand& command, const Request& request, const RefusalInfo& refusal,
             AcquireReply* reply);

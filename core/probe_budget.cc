@@ -30,11 +30,13 @@ void ProbeBudget::Roll(int64_t second) {
     }
   }
   newest_ = second;
+  newest_cell_ = CellOf(second);
 }
 
 void ProbeBudget::CountAcquire(absl::Time now) {
-  Roll(absl::ToUnixSeconds(now));
-  ++calls_[CellOf(newest_)];
+  const int64_t second = absl::ToUnixSeconds(now);
+  if (second > newest_) Roll(second);
+  ++calls_[newest_cell_];
   ++total_;
 }
 

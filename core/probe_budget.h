@@ -8,6 +8,7 @@
 #define CREDBROKER_CORE_PROBE_BUDGET_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -42,6 +43,7 @@ class ProbeBudget {
 
   std::array<uint32_t, kSeconds> calls_{};  // by second modulo 60
   int64_t newest_ = INT64_MIN;              // the latest second counted
+  size_t newest_cell_ = 0;                  // where it is counted
   int64_t total_ = 0;                       // of calls_
   bool started_ = false;
   int64_t fill_ = kFull;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/numeric/int128.h"
 #include "core/fault.h"
@@ -29,12 +30,12 @@ class Weighted final : public ReadySet {
     Reweigh(share, static_cast<uint32_t>(std::min(facts.weight, kMaxWeight)));
     if (!SeededFault("weighted_credit")) share.set_pass(std::max(share.pass(), virtual_time_));
     share.present = 1;
-    order_.insert(KeyOf(share.pass(), position));
+    Link(share.pass(), position);
   }
 
   void Erase(uint32_t position) override {
     if (!Contains(position)) return;
-    order_.erase(KeyOf(shares_[position].pass(), position));
+    Unlink(shares_[position].pass(), position);
     shares_[position].present = 0;
   }
 
@@ -55,14 +56,15 @@ class Weighted final : public ReadySet {
   bool Contains(uint32_t position) const override {
     return position < shares_.size() && shares_[position].present != 0;
   }
-  size_t size() const override { return order_.size(); }
+  size_t size() const override { return size_; }
 
   std::optional<uint32_t> Pick(Admissible admissible, absl::Time /*now*/) override {
     turned_down_.clear();
-    for (const absl::uint128 key : order_) {
-      const uint32_t position = PositionIn(key);
-      if (admissible(position)) return position;
-      turned_down_.push_back(position);
+    for (const auto& [pass, positions] : order_) {
+      for (const uint32_t position : positions) {
+        if (admissible(position)) return position;
+        turned_down_.push_back(position);
+      }
     }
     return std::nullopt;
   }
@@ -80,14 +82,14 @@ class Weighted final : public ReadySet {
   void Relabel(const IdOrder& order) override {
     const std::vector<uint32_t>& moved = order.moved();
     std::vector<Share> shares(order.limit());
-    order_.clear();
+    Clear();
     turned_down_.clear();
     for (uint32_t from = 0; from < shares_.size() && from < moved.size(); ++from) {
       const uint32_t to = moved[from];
       if (to == UINT32_MAX) continue;
       if (to >= shares.size()) shares.resize(to + size_t{1});
       shares[to] = shares_[from];
-      if (shares[to].present != 0) order_.insert(KeyOf(shares[to].pass(), to));
+      if (shares[to].present != 0) Link(shares[to].pass(), to);
     }
     shares_ = std::move(shares);
   }
@@ -97,7 +99,7 @@ class Weighted final : public ReadySet {
     if (same == nullptr) return;
     virtual_time_ = same->virtual_time_;
     if (shares_.size() < same->shares_.size()) shares_.resize(same->shares_.size());
-    order_.clear();
+    Clear();
     turned_down_.clear();
     for (uint32_t position = 0; position < shares_.size(); ++position) {
       const Share mine = shares_[position];
@@ -106,7 +108,7 @@ class Weighted final : public ReadySet {
       share.present = mine.present;
       if (mine.present == 0) continue;
       Reweigh(share, mine.weight);
-      order_.insert(KeyOf(share.pass(), position));
+      Link(share.pass(), position);
     }
   }
 
@@ -125,10 +127,22 @@ class Weighted final : public ReadySet {
   };
   static_assert(sizeof(Share) == 16);
 
-  // Order by pass, then by position.
-  static absl::uint128 KeyOf(Pass pass, uint32_t position) { return pass << 32 | position; }
-  static uint32_t PositionIn(absl::uint128 key) {
-    return static_cast<uint32_t>(absl::Uint128Low64(key));
+  void Link(Pass pass, uint32_t position) {
+    Positions& positions = order_[pass];
+    positions.insert(positions.end(), position);
+    ++size_;
+  }
+
+  void Unlink(Pass pass, uint32_t position) {
+    const auto at = order_.find(pass);
+    at->second.erase(position);
+    if (at->second.empty()) order_.erase(at);
+    --size_;
+  }
+
+  void Clear() {
+    order_.clear();
+    size_ = 0;
   }
 
   // What is left of the present stride counts in proportion: half a stride stays half a stride.
@@ -143,8 +157,8 @@ class Weighted final : public ReadySet {
   }
 
   void Rekey(uint32_t position, Pass before) {
-    order_.erase(KeyOf(before, position));
-    order_.insert(KeyOf(shares_[position].pass(), position));
+    Unlink(before, position);
+    Link(shares_[position].pass(), position);
   }
 
   // Members that the latest pick turned down keep their turn, but do not save up turns: without
@@ -162,7 +176,11 @@ class Weighted final : public ReadySet {
     turned_down_.clear();
   }
 
-  absl::btree_set<absl::uint128> order_;
+  // By pass, then by position. Members with the same weight stride along together, so there are
+  // few passes with many members each, who leave and join in the order of their positions.
+  using Positions = absl::btree_set<uint32_t>;
+  absl::btree_map<Pass, Positions> order_;
+  size_t size_ = 0;
   std::vector<Share> shares_;  // by position
   Pass virtual_time_ = 0;
   std::vector<uint32_t> turned_down_;
