@@ -89,4 +89,14 @@ void LeaseTable::Forget(int64_t before_ns, size_t max, int limit,
   }
 }
 
+bool EarlierReports::Add(uint64_t epoch, LeaseSeq seq, int64_t until_ns, int64_t now_ns) {
+  while (!order_.empty() && order_.front().first < now_ns) {
+    leases_.erase(order_.front().second);
+    order_.pop_front();
+  }
+  if (leases_.size() >= kMax || !leases_.emplace(epoch, seq).second) return false;
+  order_.push_back({until_ns, {epoch, seq}});
+  return true;
+}
+
 }  // namespace credbroker::core

@@ -6,8 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "core/credential.h"
 #include "core/ids.h"
@@ -87,6 +90,22 @@ class LeaseTable {
   size_t ended_ = 0;
   std::vector<size_t> live_of_;  // by PrincipalId: as few as listeners
   uint64_t next_seq_ = 1;
+};
+
+// Reports of leases of earlier epochs, of which nothing is in memory: each counts once.
+// Thread-compatible.
+class EarlierReports {
+ public:
+  static constexpr size_t kMax = 262'144;
+  // Whether it is the first for this lease. `until_ns`: when nobody believes the lease any more.
+  // One that finds no room counts as a repetition, as counting twice does the more harm.
+  bool Add(uint64_t epoch, LeaseSeq seq, int64_t until_ns, int64_t now_ns);
+  size_t size() const { return leases_.size(); }
+
+ private:
+  using Lease = std::pair<uint64_t, LeaseSeq>;
+  absl::flat_hash_set<Lease> leases_;
+  std::deque<std::pair<int64_t, Lease>> order_;  // as they came, with until_ns
 };
 
 }  // namespace credbroker::core

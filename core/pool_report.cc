@@ -82,6 +82,12 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
     ++totals.reports_unknown;
     return ReportReply();
   }
+  // Of a lease that is no longer in memory nobody knows whether it was reported. One of this epoch
+  // was forgotten after its end; one of before is believed once. A session's lease is in memory.
+  const bool counts = lease != nullptr || command.early || Fault("forgotten_counts_again") ||
+                      (command.claims->epoch != options.epoch &&
+                       earlier_reports.Add(command.claims->epoch, subject.seq,
+                                           NanosOrNever(subject.expires + kLateFor), now_ns));
   Record& record = records.at(slot);
   Evidence evidence;
   evidence.slot = slot;
@@ -105,7 +111,10 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
                             : subject.material_version;
   GroupIndex& group = *groups[record.group.number()];
   ++group.stats(record.provider).reports[static_cast<size_t>(command.verdict->outcome)];
-  if (IsAboutSecret(command.verdict->outcome) && used < current && !Fault("stale_accepted")) {
+  if (!counts) {
+    // Its answer is the state of things, no more.
+  } else if (IsAboutSecret(command.verdict->outcome) && used < current &&
+             !Fault("stale_accepted")) {
     ++totals.reports_stale;
     reply.disposition = Disposition::kStale;
     reply.advice = Advice::kRetrySame;

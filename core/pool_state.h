@@ -314,6 +314,7 @@ class PoolState {
 
   LeaseTable leases;
   SessionTable sessions;
+  EarlierReports earlier_reports;
   int64_t ended_retention_ns = 0;  // of settings
   TimerHeap timers;                // by slot
   uint64_t grants = 0;

@@ -286,6 +286,41 @@ TEST(Lease, ReportIsTerminalOnceThenDuplicateLateAndUnknown) {
   EXPECT_EQ(f.ReportStatus(f.last.grant, 200).disposition, Disposition::kUnknown);
 }
 
+TEST(Lease, AReportCountsOnceThoughTheLeaseWasForgottenLongBeforeItsExpiry) {
+  PoolFixture f;
+  f.Add("a");
+  Ask ask;
+  ask.ttl = absl::Minutes(30);
+  f.Pick(ask);
+  const Grant reported = f.last.grant;
+  EXPECT_EQ(f.ReportStatus(reported, 429, 30).disposition, Disposition::kAccepted);
+  f.Pass(absl::Minutes(11));
+  const int level = f.Get("a").records.at(0).record.level;
+  const ReportReply again = f.ReportStatus(reported, 429, 30);
+  EXPECT_EQ(again.disposition, Disposition::kLate);
+  EXPECT_EQ(again.state, core::State::kAvailable);
+  EXPECT_EQ(f.StateName("a"), "available");
+  EXPECT_EQ(f.Get("a").records.at(0).record.level, level);
+}
+
+TEST(Lease, AReportOfALeaseOfBeforeARestartCountsOnce) {
+  PoolFixture f;
+  f.Add("a");
+  f.Pick();
+  LeaseClaims claims = f.Claims(f.last.grant);
+  claims.epoch = 77;
+  const core::Verdict verdict = f.StatusVerdict(f.last.grant, 429, 30);
+  core::ReportCommand command;
+  command.principal = "p1";
+  command.claims = &claims;
+  command.verdict = &verdict;
+  EXPECT_EQ(f.pool->Report(command, f.now, f.effects).disposition, Disposition::kLate);
+  EXPECT_EQ(f.StateName("a"), "waiting") << "health rules apply";
+  f.Pass(absl::Minutes(1));
+  EXPECT_EQ(f.pool->Report(command, f.now, f.effects).disposition, Disposition::kLate);
+  EXPECT_EQ(f.StateName("a"), "available") << "but not twice";
+}
+
 TEST(Lease, RenewExtendsUpToAnHourAndStopsWhenDisabled) {
   PoolFixture f;
   f.Add("a");

@@ -186,6 +186,7 @@ class NaivePool {
   std::set<std::string> groups_;
   std::map<uint64_t, NaiveLease> leases_;  // live and remembered ones
   std::deque<uint64_t> ended_;
+  std::set<std::pair<uint64_t, uint64_t>> earlier_reports_;  // epoch, lease
   std::map<std::string, NaiveRequest> requests_;
   std::map<uint64_t, NaiveSession> sessions_;
   uint64_t newest_session_ = 0, newest_lease_ = 0, told_lease_ = 0;

@@ -167,7 +167,13 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
     want.advice = v.advice;
     const bool of_secret = v.outcome == Outcome::kUnauthorized || v.outcome == Outcome::kForbidden;
     const bool named = command.material_version != 0 && command.material_version <= current;
-    if (of_secret && (named ? command.material_version : claims.material_version) < current) {
+    // A forgotten lease may have been reported; one of before a restart is believed once.
+    const bool counts = lease != nullptr || command.early ||
+                        (claims.epoch != epoch_ &&
+                         earlier_reports_.emplace(claims.epoch, claims.seq.number()).second);
+    if (!counts) {
+      // Nothing changes.
+    } else if (of_secret && (named ? command.material_version : claims.material_version) < current) {
       want.disposition = Disposition::kStale;
       want.advice = core::Advice::kRetrySame;
     } else if (command.early) {

@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "enable_clears_policy", "weighted_credit", "timer_lost", "model_hits_whole",
                       "old_epoch_accepted", "round_robin_stands", "lost_session_keeps_slots",
                       "adoption_above_cap", "stock_of_capped", "stock_probes", "covers_too_low",
-                      "foreign_session_accepted", "cap_keeps_stock"),
+                      "foreign_session_accepted", "cap_keeps_stock", "forgotten_counts_again"),
     [](const auto& row) { return std::string(row.param); });
 
 }  // namespace
