@@ -161,7 +161,7 @@ void Simulation::Stock(uint32_t event) {
       held.claims.model = std::string(lease.model);
       held.claims.granted = reply.granted_at;
       held.claims.expires = reply.expires;
-      Say(absl::StrCat("  ", issued->document->id, " lease ", lease.seq.number()));
+      Say(absl::StrCat("  ", issued->document->id.view(), " lease ", lease.seq.number()));
       Mix(issued->document->id);
       const core::SessionLease name{session, lease.cell, static_cast<uint32_t>(lease.seq.number())};
       const auto facts = pool_->FactsOf(name);
