@@ -106,7 +106,8 @@ absl::Status SqliteConnection::Harden(Mode mode, absl::Duration busy_timeout) {
   if (mode == Mode::kReader) SetCheckpointOnClose(false);
   std::string pragmas =
       "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-      "PRAGMA cache_size=-16000;";
+      // The pool holds what is asked for often: SQLite needs room for little but inner pages.
+      "PRAGMA cache_size=-4000;";
   if (mode == Mode::kReader) {
     pragmas += "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0;";
   } else {
