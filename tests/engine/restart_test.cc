@@ -20,7 +20,7 @@ class RestartTest : public EngineTest {
     std::string text;
     engine_->Scan("", 256, [&](const core::CredentialRow& row) {
       absl::StrAppend(&text, row.document->id.view(), " ", row.uid.number(), " ",
-                      row.document->revision, " ", row.document->priority, " ", row.document->group,
+                      row.document->revision, " ", row.document->priority, " ", row.document->group.view(),
                       " ", row.material_version, " ", core::Name(row.auth), " ",
                       core::Name(row.state), " ", core::Name(row.cause), " ",
                       Nanos(row.next_recover), "\n");

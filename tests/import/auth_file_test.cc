@@ -18,17 +18,17 @@ using ::testing::Not;
 std::string Describe(const ParsedCredential& c) {
   Json out = Json::object();
   const core::Document& d = c.document;
-  out["provider"] = d.provider;
+  out["provider"] = d.provider.str();
   out["kind"] = std::string(core::Name(d.kind));
   out["disabled"] = c.disabled;
-  out["email"] = d.email;
-  out["label"] = d.label;
-  out["note"] = d.note;
+  out["email"] = d.email.str();
+  out["label"] = d.label.str();
+  out["note"] = d.note.str();
   out["priority"] = d.priority;
   out["weight"] = d.weight;
-  out["prefix"] = d.prefix;
-  out["proxy"] = d.proxy_url;
-  out["base"] = d.base_url;
+  out["prefix"] = d.prefix.str();
+  out["proxy"] = d.proxy_url.str();
+  out["base"] = d.base_url.str();
   out["headers"] = d.headers;
   out["models"] = d.models;
   out["excluded"] = d.excluded_models;
@@ -37,8 +37,9 @@ std::string Describe(const ParsedCredential& c) {
   out["model_cap"] = d.max_in_flight_per_model.value_or(-1);
   out["retry"] = d.request_retry.value_or(-1);
   out["interval"] = d.refresh_interval_seconds.value_or(-1);
-  out["attributes"] = d.attributes_json.empty() ? Json::object() : Json::parse(d.attributes_json);
-  out["extra"] = d.extra_json.empty() ? Json::object() : Json::parse(d.extra_json);
+  out["attributes"] =
+      d.attributes_json.empty() ? Json::object() : Json::parse(d.attributes_json.str());
+  out["extra"] = d.extra_json.empty() ? Json::object() : Json::parse(d.extra_json.str());
   for (const core::ModelAlias& alias : d.model_aliases) out["aliases"][alias.alias] = alias.model;
   const core::SecretMaterial& s = *c.secret;
   out["access"] = std::string(s.access_token.reveal());

@@ -45,7 +45,7 @@ bool NaivePool::Serves(const core::Document& d, const std::string& asked, std::s
   std::string name = asked;
   *upstream = asked;
   if (asked.empty()) return true;
-  const std::string front = d.prefix + "/";
+  const std::string front = d.prefix.str() + "/";
   if (!d.prefix.empty() && absl::StartsWith(name, front) && name.size() > front.size()) {
     name = name.substr(front.size());
   }

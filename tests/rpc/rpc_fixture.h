@@ -93,7 +93,7 @@ class RpcTest : public testing::Test {
     broker_service_ = std::make_unique<BrokerService>(*engine_, metrics_, gate_);
     AdminService::Options admin;
     admin.export_file = [](const core::Document& document, const core::Intent&) {
-      return ExportedFile{document.id + ".json", "{}"};
+      return ExportedFile{document.id.str() + ".json", "{}"};
     };
     admin.import = [this](const CallInfo&, std::shared_ptr<ClientStream> stream, Worker&) {
       stream->OnEvents({.message = [stream](grpc::ByteBuffer&) { stream->Next(); },

@@ -46,7 +46,7 @@ class SessionFixture : public PoolFixture {
       return std::string(core::Name(last.refusal.reason));
     }
     leases.push_back(NameOf(session, last.grant.cell, last.grant.seq));
-    return (last.grant.probe ? "probe:" : "") + last.grant.document->id;
+    return (last.grant.probe ? "probe:" : "") + last.grant.document->id.str();
   }
   // Ids of what was granted for stock, in order, and the refusal if there was one.
   std::vector<std::string> Stock(core::SessionId session, int count,
