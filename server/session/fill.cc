@@ -15,9 +15,10 @@ void FillStatus(const grpc::Status& status, google::rpc::Status* out) {
 }
 
 void SetAttributes(const core::Document& document, v1::SessionCredential* out) {
-  if (!document.attributes_json.empty() && !google::protobuf::util::JsonStringToMessage(
-                                                document.attributes_json, out->mutable_attributes())
-                                                .ok()) {
+  if (!document.attributes_json.empty() &&
+      !google::protobuf::util::JsonStringToMessage(document.attributes_json.str(),
+                                                   out->mutable_attributes())
+           .ok()) {
     // What is stored was checked when it came in; if it is no object after all, there are none.
     out->clear_attributes();
   }
@@ -62,7 +63,7 @@ size_t FillCredential(const core::Issued& issued, uint32_t index, absl::string_v
   out->set_kind(rpc::ToProto(document.kind));
   for (const auto& [name, value] : issued.material->headers) {
     v1::Header* header = out->add_request_headers();
-    header->set_name(name);
+    header->set_name(name.data(), name.size());
     header->set_value(value.reveal().data(), value.size());
   }
   out->set_proxy_url(document.proxy_url);
