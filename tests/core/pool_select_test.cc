@@ -208,7 +208,7 @@ class WaitsForItsOwn : public ::testing::Test {
   std::string Woken() {
     if (f.effects.woken.size() != 1) return absl::StrCat(f.effects.woken.size(), " woken");
     const AcquireReply& reply = f.effects.woken[0].reply;
-    return reply.kind == AcquireReply::Kind::kGranted ? reply.grant.document->id
+    return reply.kind == AcquireReply::Kind::kGranted ? reply.grant.document->id.str()
                                                       : std::string(Name(reply.refusal.reason));
   }
   void Park(const std::string& session = "s") {
