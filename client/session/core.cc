@@ -71,7 +71,7 @@ absl::Duration SessionCore::NextWait() const {
   if (due == kNever) return absl::Minutes(1);
   // What is due may have to wait for the stream, whose event ends the wait.
   const absl::Duration least =
-      writing_ || !cut_.ok() ? absl::Milliseconds(1) : absl::ZeroDuration();
+      writing_ || half_closed_ || !cut_.ok() ? absl::Milliseconds(1) : absl::ZeroDuration();
   return std::max(absl::Nanoseconds(due - now_ns_), least);
 }
 
@@ -185,6 +185,7 @@ void SessionCore::TakeNotes() {
     LeaseRecord* record = note.record;
     if (record == nullptr || record->local_id != note.local_id ||
         record->place.load(std::memory_order_relaxed) != Place::kInUse) {
+      DropNote(note);  // Close ended it before
       continue;
     }
     if (note.kind == LeaseNote::Kind::kRenew) {
@@ -207,6 +208,12 @@ void SessionCore::TakeNotes() {
     if (note.kind == LeaseNote::Kind::kReturned) ++stats_.stock_returned;
     ends_.Add(std::move(note));
   }
+}
+
+void SessionCore::DropNotes() {
+  shared_->shards().Drain(&notes_);
+  for (LeaseNote& note : notes_) DropNote(note);
+  notes_.clear();
 }
 
 // --- Timers ---

@@ -36,6 +36,8 @@ class SessionCore {
   absl::Duration NextWait() const;
   // Close is done.
   bool finished() const { return finished_; }
+  // After the last Step, when notes are closed: tells callers that the last ones are dropped.
+  void DropNotes();
 
   // --- Commands of callers (SessionShared::Run) ---
 

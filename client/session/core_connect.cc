@@ -244,6 +244,7 @@ void SessionCore::Close(absl::Duration timeout, std::function<void(absl::Status)
   book_.ForEach([&](LeaseRecord& record) {
     if (!InUse(record)) return;
     Flag(record, v1::SESSION_REVOCATION_REASON_LEASE_ENDED);
+    record.still_held = true;
     ends_.Add({.record = &record, .local_id = record.local_id, .kind = LeaseNote::Kind::kReleased});
   });
 }

@@ -65,10 +65,11 @@ void LeaseBook::Free(LeaseRecord* record) {
     presented_.erase(found);
   }
   record->place.store(Place::kFree, std::memory_order_relaxed);
+  --size_;
+  if (record->still_held) return;
   record->credential = nullptr;
   record->model = nullptr;
   free_.push_back(record);
-  --size_;
 }
 
 void LeaseBook::SetNumber(LeaseRecord* record, uint64_t number) {

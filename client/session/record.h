@@ -104,6 +104,8 @@ struct LeaseRecord {
   int64_t expire_boot_ns = 0;
   absl::Duration ttl;
   bool renewing = false;
+  // Ended by Close under its holder's eyes: stays as it is, and is not used again.
+  bool still_held = false;
 };
 
 // Something a caller said about a lease, on its way to the session's thread.
@@ -131,6 +133,14 @@ struct LeaseNote {
   absl::Duration ttl;
   std::unique_ptr<Detail> detail;
 };
+
+// Tells the caller that its report is not delivered, if it wants to know.
+inline void DropNote(LeaseNote& note) {
+  if (note.detail == nullptr || note.detail->done == nullptr) return;
+  ReportAnswer answer;
+  answer.disposition = v1::REPORT_DISPOSITION_UNKNOWN;
+  std::exchange(note.detail->done, nullptr)(answer);
+}
 
 }  // namespace credbroker::client
 

@@ -38,6 +38,7 @@ void SessionRunner::Loop() {
   }
   // Commands that were late are run, for their callers wait for an answer.
   for (SessionShared::Command& command : shared_->Stop()) command(core_);
+  core_.DropNotes();
 }
 
 }  // namespace credbroker::client

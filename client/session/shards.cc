@@ -123,7 +123,7 @@ void Shards::Put(TargetId target, absl::Span<LeaseRecord* const> records) {
   }
 }
 
-bool Shards::Note(LeaseNote note) {
+bool Shards::Note(LeaseNote& note) {
   Shard& shard = shards_[OwnShard()];
   MutexLock lock(shard.mutex);
   if (shard.closed) return false;
@@ -160,7 +160,7 @@ void Shards::CloseNotes() {
 
 void Shards::RemoveIf(const std::function<void()>& update,
                       const std::function<bool(const LeaseRecord&)>& remove,
-                      std::vector<LeaseRecord*>* out) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                      std::vector<LeaseRecord*>* out) {
   AllLocked lock(shards_);
   update();
   for (Shard& shard : shards_) {

@@ -59,12 +59,12 @@ class Shards {
   };
   // Takes the oldest lease of the caller's shard, else of another. The record's place becomes
   // kInUse. `counters` are those of `target`.
-  Taken Take(TargetId target, TargetCounters& counters);
+  Taken Take(TargetId target, TargetCounters& counters) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Puts leases into stock, where threads took most. REQUIRES: session's thread, prepared.
   void Put(TargetId target, absl::Span<LeaseRecord* const> records);
 
-  // Adds a note. False: `notes` are closed, it was dropped.
-  bool Note(LeaseNote note);
+  // Takes a note in. False: they are closed, it is still the caller's.
+  bool Note(LeaseNote& note);
   // Moves all notes to the end of `out`. REQUIRES: session's thread.
   void Drain(std::vector<LeaseNote>* out);
   bool HasNotes();
@@ -76,7 +76,7 @@ class Shards {
   // not call this class.
   void RemoveIf(const std::function<void()>& update,
                 const std::function<bool(const LeaseRecord&)>& remove,
-                std::vector<LeaseRecord*>* out);
+                std::vector<LeaseRecord*>* out) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
   // A queue of bounded capacity.

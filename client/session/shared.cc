@@ -51,7 +51,10 @@ void SessionShared::SetGrantFacts(Lease* lease, bool probe, bool rebound, absl::
 }
 
 void SessionShared::Post(LeaseNote note) {
-  if (!shards_.Note(std::move(note))) return;
+  if (!shards_.Note(note)) {
+    DropNote(note);
+    return;
+  }
   if (idle_.load()) Wake();
 }
 

@@ -51,16 +51,15 @@ class Broker : public rpc::RpcTest {
   }
   grpc::Status Disable(const std::string& id, bool wait) {
     v1::DisableRequest request;
-    request.set_credential_id(id);
+    request.set_id(id);
     request.set_wait(wait);
-    request.set_reason("test");
-    v1::Credential reply;
+    v1::DisableResponse reply;
     return Call(*admin_, &v1::AdminService::Stub::Disable, request, &reply);
   }
   grpc::Status Enable(const std::string& id) {
     v1::EnableRequest request;
-    request.set_credential_id(id);
-    v1::Credential reply;
+    request.set_id(id);
+    v1::EnableResponse reply;
     return Call(*admin_, &v1::AdminService::Stub::Enable, request, &reply);
   }
 

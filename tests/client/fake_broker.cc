@@ -32,6 +32,7 @@ absl::Time FakeBroker::Now() const {
 }
 
 void FakeBroker::Queue(Event event) {
+  const std::lock_guard<std::mutex> lock(queue_mutex_);
   events_.push_back(std::move(event));
   changed_.notify_all();
 }
@@ -65,7 +66,10 @@ void FakeBroker::Break(absl::Status status) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!open_) return;
   open_ = false;
-  events_.clear();
+  {
+    const std::lock_guard<std::mutex> queue_lock(queue_mutex_);
+    events_.clear();
+  }
   Queue({StreamEvent::Kind::kClosed, {}, std::move(status)});
 }
 
@@ -81,7 +85,7 @@ void FakeBroker::CloseWrites() {
 }
 
 StreamEvent FakeBroker::Poll(absl::Duration timeout) {
-  std::unique_lock<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(queue_mutex_);
   const auto ready = [&] { return woken_ || !events_.empty(); };
   if (clock_runs_) changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout), ready);
   woken_ = false;
@@ -96,7 +100,7 @@ StreamEvent FakeBroker::Poll(absl::Duration timeout) {
 }
 
 void FakeBroker::Wake() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(queue_mutex_);
   woken_ = true;
   changed_.notify_all();
 }
@@ -232,7 +236,7 @@ void FakeBroker::Write(const v1::SessionRequest& request) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open_) return;
-    written_.push_back(request);
+    if (!forgetful_) written_.push_back(request);
     Queue({StreamEvent::Kind::kWritten, {}, {}});
     v1::SessionResponse response;
     response.set_processed(request.number());
@@ -243,7 +247,7 @@ void FakeBroker::Write(const v1::SessionRequest& request) {
       tell = on_acknowledged_;
     }
     for (const uint64_t lease : request.succeeded_leases()) {
-      succeeded_.push_back(lease);
+      if (!forgetful_) succeeded_.push_back(lease);
       End(lease);
     }
     for (const v1::SessionReport& report : request.reports()) {
@@ -292,6 +296,11 @@ void FakeBroker::SetAnswering(bool answering) {
   answering_ = answering;
   if (!answering || unanswered_.ByteSizeLong() == 0) return;
   Answer(std::exchange(unanswered_, {}));
+}
+
+void FakeBroker::SetForgetful(bool forgetful) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  forgetful_ = forgetful;
 }
 
 void FakeBroker::Restart() {

@@ -58,6 +58,8 @@ class FakeBroker final : public Stream {
   void SetReachable(bool reachable);
   // Requests are recorded and applied, but nothing is answered until it is switched on again.
   void SetAnswering(bool answering);
+  // Records nothing of what it is sent: for runs without end.
+  void SetForgetful(bool forgetful);
   // Forgets its sessions and leases, as a restart does; adopts by ticket.
   void Restart();
   // What it grants for stock: nothing, with this reason, if not empty.
@@ -121,17 +123,21 @@ class FakeBroker final : public Stream {
   const Clock& clock_;
   const bool clock_runs_;
 
-  mutable std::mutex mutex_;
+  // Of the events alone, so that Wake never waits for what Write computes. Taken after mutex_.
+  std::mutex queue_mutex_;
   std::condition_variable changed_;
   std::deque<Event> events_;
-  Event current_;
   bool woken_ = false;
+  Event current_;  // the session's thread only
+
+  mutable std::mutex mutex_;
   bool open_ = false;
   bool half_closed_ = false;
   int opened_ = 0;
   std::string last_owner_;
   bool reachable_ = true;
   bool answering_ = true;
+  bool forgetful_ = false;
   v1::SessionResponse unanswered_;
   std::string refuse_stock_;
   int refuse_code_ = 0;

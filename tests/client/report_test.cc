@@ -318,6 +318,23 @@ TEST_F(Close, ReconnectsOnceMoreForReports) {
   EXPECT_EQ(broker_.succeeded().size(), 1);
 }
 
+TEST_F(Close, SaysThatAReportThatComesAfterItIsNotDelivered) {
+  StartWith(8);
+  Lease lease = Take();
+  Lease later = Take();
+  BeginClose(absl::Seconds(5));
+  std::vector<ReportAnswer> answers;
+  const auto keep = [&](const ReportAnswer& answer) { answers.push_back(answer); };
+  lease.Report(Outcome::Status(500), keep);
+  Settle();
+  shared_->Stop();
+  later.Report(Outcome::Status(500), keep);
+  core_->DropNotes();
+  ASSERT_EQ(answers.size(), 2);
+  EXPECT_EQ(answers[0].disposition, v1::REPORT_DISPOSITION_UNKNOWN);
+  EXPECT_EQ(answers[1].disposition, v1::REPORT_DISPOSITION_UNKNOWN);
+}
+
 TEST_F(Close, AnswersTheCallsThatWait) {
   StartWith(0);
   broker_.HoldAcquires(true);

@@ -162,6 +162,8 @@ TEST_F(Threads, LeasesMayOutliveTheirSession) {
   session_ = nullptr;
   EXPECT_TRUE(lease->revoked());
   EXPECT_FALSE(lease->headers().empty());
+  EXPECT_EQ(lease->model(), "");
+  EXPECT_EQ(lease->credential_id()[0], 'c');
   lease->ReportSuccess();
 }
 

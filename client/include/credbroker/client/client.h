@@ -30,22 +30,22 @@ class UnaryStub;
 // TLS as PEM text. Without it the connection is plain.
 struct TlsOptions {
   // Whom to trust. Empty: the system's roots.
-  std::string root_certificates;
+  std::string root_certificates{};
   // The client's own certificate chain and key, both or none: mTLS.
-  std::string certificate_chain;
-  std::string private_key;
+  std::string certificate_chain{};
+  std::string private_key{};
   // Expect this name in the server's certificate instead of the address.
-  std::string server_name;
+  std::string server_name{};
 };
 
 struct ClientOptions {
   // "unix:/path" or "/path"; "dns:///host:port" or "host:port" (every address of the name is used
   // in turn). Required.
-  std::string address;
-  std::optional<TlsOptions> tls;
+  std::string address{};
+  std::optional<TlsOptions> tls{};
   // Sent as "authorization: Bearer ..." with every call. Refused without TLS, except to a unix
   // socket or loopback.
-  std::string bearer_token;
+  std::string bearer_token{};
   // Of a call that names none: more than 0.
   absl::Duration default_timeout = absl::Seconds(10);
   // Attempts of one unary call, the first included: 1 to 10.
@@ -54,14 +54,14 @@ struct ClientOptions {
   absl::Duration min_backoff = absl::Milliseconds(50);
   absl::Duration max_backoff = absl::Seconds(5);
   // Null: the system's.
-  std::shared_ptr<const Clock> clock;
-  std::shared_ptr<Sleeper> sleeper;
-  std::shared_ptr<Random> random;
+  std::shared_ptr<const Clock> clock{};
+  std::shared_ptr<Sleeper> sleeper{};
+  std::shared_ptr<Random> random{};
 };
 
 struct CallOptions {
   // In all, retries included; not set: default_timeout.
-  std::optional<absl::Duration> timeout;
+  std::optional<absl::Duration> timeout{};
   // Also wait for and repeat refusals that say when to come back (RESOURCE_EXHAUSTED with
   // RetryInfo), if that is within the timeout. Default: they are the caller's to judge.
   bool retry_refusals = false;
@@ -98,7 +98,8 @@ class Client {
 
   // The highest ownership epoch any answer carried; 0: none yet.
   int64_t epoch() const;
-  // For stubs of other services (AdminService) over the same connection.
+  // For stubs of other services (AdminService) over the same connection; include
+  // <grpcpp/channel.h> to use it.
   std::shared_ptr<grpc::Channel> channel() const;
 
  private:

@@ -38,7 +38,7 @@ const char* ConnectionStateName(ConnectionState state);
 struct ConnectionEvent {
   ConnectionState state = ConnectionState::kConnecting;
   // Why the connection went; OK in kConnected.
-  absl::Status cause;
+  absl::Status cause{};
   // Ownership epoch of the broker; 0 before the first welcome.
   int64_t epoch = 0;
   // kConnected: the broker knew the session; else it is a new one.
@@ -51,23 +51,23 @@ struct ConnectionEvent {
 struct RevocationEvent {
   // Empty: `cancel` names leases of several credentials, which the broker refused when the session
   // resumed, or which have a cap and lost their session (reason LEASE_ENDED).
-  std::string credential_id;
-  std::string credential_uid;
+  std::string credential_id{};
+  std::string credential_uid{};
   // Only this upstream model; empty: every one.
-  std::string model;
+  std::string model{};
   v1::SessionRevocationReason reason = v1::SESSION_REVOCATION_REASON_UNSPECIFIED;
   v1::Cause cause = v1::CAUSE_UNSPECIFIED;
   // When it is expected back; not set: unknown.
-  std::optional<absl::Time> until;
+  std::optional<absl::Time> until{};
   // Leases dropped from stock.
   size_t dropped = 0;
   // Lease::local_id of leases in use whose calls should be cancelled: they are flagged revoked.
-  std::vector<uint64_t> cancel;
+  std::vector<uint64_t> cancel{};
 };
 
 struct SessionEvents {
-  std::function<void(const ConnectionEvent&)> on_connection;
-  std::function<void(const RevocationEvent&)> on_revoked;
+  std::function<void(const ConnectionEvent&)> on_connection{};
+  std::function<void(const RevocationEvent&)> on_revoked{};
 };
 
 }  // namespace credbroker::client

@@ -24,17 +24,17 @@ struct Outcome {
   // Leave unspecified when there is a status; set, it wins.
   v1::Outcome outcome = v1::OUTCOME_UNSPECIFIED;
   // The code in the error's body, if known, e.g. "insufficient_quota". Cut at 128 bytes.
-  std::string error_code;
+  std::string error_code{};
   // Response header lines as received: the broker reads limits and resets from them. Those that
   // carry credentials are not sent (see IsPrivateHeader). At most 128 of 16 KiB in all; the rest is
   // cut.
-  std::vector<std::pair<std::string, std::string>> headers;
+  std::vector<std::pair<std::string, std::string>> headers{};
   // The beginning of an error's body. Cut at 4 KiB. Wiped when sent.
-  std::string body_excerpt;
+  std::string body_excerpt{};
   // With OUTCOME_NETWORK_ERROR.
   v1::NetworkErrorKind network_error = v1::NETWORK_ERROR_KIND_UNSPECIFIED;
   // When it happened, wall clock; not set: when it was reported.
-  std::optional<absl::Time> event_time;
+  std::optional<absl::Time> event_time{};
 
   static Outcome Status(int status) {
     Outcome facts;
@@ -69,11 +69,12 @@ struct ReportAnswer {
   v1::Outcome outcome = v1::OUTCOME_UNSPECIFIED;
   v1::CredentialState state = v1::CREDENTIAL_STATE_UNSPECIFIED;
   v1::Cause cause = v1::CAUSE_UNSPECIFIED;
-  std::optional<absl::Time> next_recover_time;
-  std::string credential_id;
+  std::optional<absl::Time> next_recover_time{};
+  std::string credential_id{};
 };
 
-// Called once, on the session's thread: must not block, may use the session.
+// Called once, on the session's thread, or by the caller if the session is closed: must not block,
+// may use the session.
 using ReportCallback = std::function<void(const ReportAnswer&)>;
 
 }  // namespace credbroker::client

@@ -48,9 +48,9 @@ class SessionRunner;
 
 struct SessionOptions {
   // Name of this software and version, for the broker's logs; at most 128 bytes.
-  std::string client;
+  std::string client{};
   // Name of this instance, e.g. the pod; at most 128 bytes.
-  std::string instance;
+  std::string instance{};
   // Live leases and unprocessed ends: 1 to 100,000.
   int max_leases = 100'000;
   // Of queued headers and bodies: 64 KiB to 1 GiB.
@@ -58,7 +58,7 @@ struct SessionOptions {
   // How long ends may gather before they are sent: 0 to 100 ms. When the connection was idle, they
   // go at once.
   absl::Duration report_delay = absl::Milliseconds(1);
-  SessionEvents events;
+  SessionEvents events{};
 };
 
 struct AcquireOptions {
@@ -66,18 +66,18 @@ struct AcquireOptions {
   absl::Duration timeout = absl::Seconds(10);
   // How long the broker may let the call wait for a credential: 0 to 60 s; cut at what is left of
   // `timeout`. Only when the stock is empty.
-  absl::Duration max_wait;
+  absl::Duration max_wait{};
   // Any of these asks the broker, past the stock:
   // Calls with the same key go to the same credential while it can serve. At most 256 bytes.
-  std::string session_key;
+  std::string session_key{};
   // Only this credential.
-  std::string credential_id;
+  std::string credential_id{};
   // Never these, e.g. after RETRY_OTHER. At most 64.
-  std::vector<std::string> excluded_credential_ids;
+  std::vector<std::string> excluded_credential_ids{};
   // At most 128 bytes; see AcquireRequest.
-  std::string request_id;
+  std::string request_id{};
   // Another life than the target's.
-  std::optional<absl::Duration> ttl;
+  std::optional<absl::Duration> ttl{};
 };
 
 // Numbers since the session began.

@@ -41,17 +41,17 @@ struct Target {
   // Default "default". 1 to 64 characters.
   std::string group = "default";
   // 1 to 16.
-  std::vector<std::string> providers;
+  std::vector<std::string> providers{};
   // At most 256 bytes; empty: no model.
-  std::string model;
+  std::string model{};
   v1::CredentialKind kind = v1::CREDENTIAL_KIND_UNSPECIFIED;
   // At most 8, keys declared in the broker's configuration.
-  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> labels{};
   // Life of its leases: 1 s to 1 h.
   absl::Duration ttl = absl::Seconds(120);
   // A lease in use is renewed when half its life is gone, up to the broker's maximum of 1 h.
   bool auto_renew = true;
-  StockOptions stock;
+  StockOptions stock{};
   WhenLost when_lost = WhenLost::kFail;
   // With kServeLast: leases made while the session is lost that have not ended. 1 to 100,000.
   int max_serve_last = 64;
