@@ -301,7 +301,8 @@ bool SessionCore::FillMessage() {
   message_.Clear();
   message_.set_number(number_ + 1);
   if (to_acknowledge_ > acknowledged_) message_.set_acknowledged_revocation(to_acknowledge_);
-  size_t count = stock_.Fill(&message_, kMaxItems, now_ns_);
+  // What is returned on the way out is not to be asked for again.
+  size_t count = closing_ ? 0 : stock_.Fill(&message_, kMaxItems, now_ns_);
   count += calls_.Fill(&message_, kMaxItems - count, now_ns_);
   while (count < kMaxItems && !returned_numbers_.empty()) {
     message_.add_released_leases(returned_numbers_.back());

@@ -257,7 +257,7 @@ void SessionCore::DoClose() {
     ends_.DropAll();
     if (open_) stream_.Abort();
   } else if (open_ && connection_.up() && cut_.ok()) {
-    if (ends_.empty() && !writing_ && !half_closed_) {
+    if (ends_.empty() && returned_numbers_.empty() && !writing_ && !half_closed_) {
       half_closed_ = true;
       stream_.CloseWrites();
     }
