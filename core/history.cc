@@ -87,7 +87,9 @@ Transition History::Push(Transition line, ModelId* dropped) {
     before_ms = first->at_ms;
   }
   const auto size = static_cast<size_t>(to - packed.data());
-  bytes_.reset(new uint8_t[size]);
+  const size_t rooms = (size + kRoom - 1) / kRoom;
+  if (rooms != rooms_) bytes_.reset(new uint8_t[rooms * kRoom]);
+  rooms_ = rooms & 0xff;
   std::memcpy(bytes_.get(), packed.data(), size);
   return line;
 }

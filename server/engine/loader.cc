@@ -166,6 +166,9 @@ class Loading {
                                  out_.credentials.push_back(std::move(credential));
                                  return absl::OkStatus();
                                });
+    // Its table was as large as the fleet.
+    out_.quarantined =
+        absl::flat_hash_set<std::string>(out_.quarantined.begin(), out_.quarantined.end());
     if (jump_) out_.first_free_uid = core::Uid(out_.first_free_uid.number() + (1ull << 32));
   }
 

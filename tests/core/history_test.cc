@@ -28,7 +28,7 @@ TEST(History, KeepsTheNewestEightLinesWhateverTheyHold) {
   const auto number = [&] { return random() >> random() % 64; };
   for (int round = 0; round < 200; ++round) {
     History history;
-    history.set_number(number() >> 8);
+    history.set_number(number() >> 9);
     std::deque<Transition> plain;
     for (int i = 0; i < 20; ++i) {
       Transition line;
