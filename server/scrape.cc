@@ -30,9 +30,36 @@ obs::GroupProviderCounts ToCounts(const core::GroupProviderStats& from) {
   return out;
 }
 
+void AddSessions(const core::PoolStats& pool, const session::SessionRegistry& registry,
+                 obs::PoolSnapshot& out) {
+  const session::SessionRegistry::Stats now = registry.stats(0);
+  const session::Counters& total = registry.counters();
+  out.sessions = {{"open", now.open}, {"detached", now.detached}};
+  out.session_leases = pool.session_leases;
+  out.session_events = {
+      {"opened", total.opened.value()},     {"resumed", total.resumed.value()},
+      {"replaced", total.replaced.value()}, {"silent", total.silent.value()},
+      {"cut", total.cut.value()},           {"lost", pool.sessions_lost},
+      {"refused", total.refused.value()},   {"bad_frame", total.bad_frames.value()}};
+  out.session_items = {{"stock", total.stocked.value()},
+                       {"grant", total.granted.value()},
+                       {"refusal", total.not_granted.value()},
+                       {"report", total.reports.value()},
+                       {"unknown_lease", total.unknown_leases.value()},
+                       {"release", total.releases.value()},
+                       {"renewal", total.renewals.value()},
+                       {"resumed_lease", total.resumed_leases.value()},
+                       {"refused_lease", total.refused_leases.value()},
+                       {"freed_lease", pool.leases_freed},
+                       {"material", total.materials.value()},
+                       {"revocation", total.revocations.value()},
+                       {"acknowledgement", total.acknowledged.value()}};
+}
+
 }  // namespace
 
-obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats, absl::Time now) {
+obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats,
+                                 const session::SessionRegistry& sessions, absl::Time now) {
   obs::PoolSnapshot out;
   std::map<std::string, obs::ProviderCounts> providers;
   uint64_t granted = 0;
@@ -74,6 +101,7 @@ obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats, absl::Time no
   out.affinity_bindings = stats.pool.bindings;
   out.affinity_rebinds_total = stats.pool.rebinds;
   out.model_records_dropped_total = stats.pool.model_records_dropped;
+  AddSessions(stats.pool, sessions, out);
   return out;
 }
 

@@ -5,10 +5,12 @@
 #include "absl/time/time.h"
 #include "server/engine/engine.h"
 #include "server/obs/pool_snapshot.h"
+#include "server/session/registry.h"
 
 namespace credbroker {
 
-obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats, absl::Time now);
+obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats,
+                                 const session::SessionRegistry& sessions, absl::Time now);
 obs::StoreSnapshot ToStoreSnapshot(const engine::EngineStats& stats);
 
 }  // namespace credbroker

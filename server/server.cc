@@ -230,7 +230,9 @@ absl::Status Server::StartHttp() {
   }
   if (config_->config.http().threads() > 0)
     options.worker_threads = config_->config.http().threads();
-  metrics_.SetPoolSource([this] { return ToPoolSnapshot(engine_->Stats(), engine_->Now()); });
+  metrics_.SetPoolSource([this] {
+    return ToPoolSnapshot(engine_->Stats(), broker_->sessions().registry(), engine_->Now());
+  });
   metrics_.SetStoreSource([this] { return ToStoreSnapshot(engine_->Stats()); });
   http::Router router;
   http::AddHealthPages(router, health_);
@@ -254,6 +256,7 @@ absl::Status Server::StartGrpc() {
     engine::MutexLock lock(mutex_);
     return config_status_;
   };
+  admin.sessions = &broker_->sessions().registry();
   admin_ = std::make_unique<rpc::AdminService>(*engine_, gate_, std::move(admin));
 
   const config::v1::Config& config = config_->config;

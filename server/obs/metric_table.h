@@ -150,6 +150,24 @@ inline constexpr MetricSpec kAffinityRebinds = {
     "credbroker_affinity_rebinds_total", kCounter,
     "Session keys moved to another credential because theirs was blocked."};
 
+// --- Sessions -----------------------------------------------------------------------------------
+inline constexpr MetricSpec kSessions = {"credbroker_sessions",
+                                         kGauge,
+                                         "Sessions by state: open, or detached and resumable.",
+                                         {"state"}};
+inline constexpr MetricSpec kSessionLeases = {"credbroker_session_leases", kGauge,
+                                              "Live leases of sessions, stock included."};
+inline constexpr MetricSpec kSessionEvents = {
+    "credbroker_session_events_total",
+    kCounter,
+    "What happened to sessions: opened, resumed, replaced, silent, cut, lost, refused, bad_frame.",
+    {"event"}};
+inline constexpr MetricSpec kSessionItems = {
+    "credbroker_session_items_total",
+    kCounter,
+    "Items that went over session streams: stock, grants, reports, revocations and so on.",
+    {"item"}};
+
 // --- Store --------------------------------------------------------------------------------------
 inline constexpr MetricSpec kStoreUp = {"credbroker_store_up", kGauge,
                                         "1 if the last store operation succeeded, else 0."};
@@ -248,6 +266,10 @@ inline constexpr const MetricSpec* kAll[] = {&kAcquisitions,
                                              &kModelRecordsDropped,
                                              &kAffinityBindings,
                                              &kAffinityRebinds,
+                                             &kSessions,
+                                             &kSessionLeases,
+                                             &kSessionEvents,
+                                             &kSessionItems,
                                              &kStoreUp,
                                              &kStoreCommits,
                                              &kStoreCommitDuration,

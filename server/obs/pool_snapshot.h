@@ -63,6 +63,10 @@ struct PoolSnapshot {
   uint64_t affinity_bindings = 0;
   uint64_t affinity_rebinds_total = 0;
   uint64_t model_records_dropped_total = 0;
+  std::vector<NamedCount> sessions;        // open, detached
+  std::vector<NamedCount> session_events;  // running totals
+  std::vector<NamedCount> session_items;   // running totals
+  uint64_t session_leases = 0;
 };
 
 struct StoreSnapshot {

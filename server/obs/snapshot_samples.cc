@@ -59,6 +59,16 @@ void AddPoolSamples(const PoolSnapshot& pool, const KnownNames& known, Expositio
   out.Add(metric::kAffinityBindings, {}, Number(pool.affinity_bindings));
   out.Add(metric::kAffinityRebinds, {}, Number(pool.affinity_rebinds_total));
   out.Add(metric::kModelRecordsDropped, {}, Number(pool.model_records_dropped_total));
+  for (const NamedCount& session : pool.sessions) {
+    out.Add(metric::kSessions, {std::string(CleanLabel(session.name))}, Number(session.count));
+  }
+  out.Add(metric::kSessionLeases, {}, Number(pool.session_leases));
+  for (const NamedCount& event : pool.session_events) {
+    out.Add(metric::kSessionEvents, {std::string(CleanLabel(event.name))}, Number(event.count));
+  }
+  for (const NamedCount& item : pool.session_items) {
+    out.Add(metric::kSessionItems, {std::string(CleanLabel(item.name))}, Number(item.count));
+  }
 }
 
 void AddStoreSamples(const StoreSnapshot& store, Exposition& out) {

@@ -145,12 +145,16 @@ void AdminService::Disable(const CallInfo& info,
                                .enabled = false,
                                .reason = request.reason()};
   if (request.has_until()) intent.until = ToTime(request.until());
-  engine_.SetIntent(std::move(intent), [responder](absl::StatusOr<engine::IntentResult> result) {
-    if (!result.ok()) return responder.Finish(FromAbsl(result.status()));
-    FillCredential(result->view, false, responder.reply().mutable_credential());
-    responder.reply().set_live_leases(static_cast<int32_t>(result->view.in_flight));
-    responder.Finish();
-  });
+  const bool wait = request.wait() && options_.sessions != nullptr;
+  engine_.SetIntent(
+      std::move(intent), [this, responder, wait](absl::StatusOr<engine::IntentResult> result) {
+        if (!result.ok()) return responder.Finish(FromAbsl(result.status()));
+        FillCredential(result->view, false, responder.reply().mutable_credential());
+        responder.reply().set_live_leases(static_cast<int32_t>(result->view.in_flight));
+        if (!wait) return responder.Finish();
+        // Every session that knows it was told before we were.
+        options_.sessions->WhenSettled(result->view.uid, [responder] { responder.Finish(); });
+      });
 }
 
 void AdminService::Enable(const CallInfo& info,

@@ -89,6 +89,33 @@ void FillPool(const core::GroupProviderStats& from, v1::PoolStats* out) {
   }
 }
 
+void FillSessions(const core::PoolStats& pool, const session::SessionRegistry& registry,
+                  v1::SessionStats* out) {
+  constexpr size_t kMaxSessions = 1'000;
+  const session::SessionRegistry::Stats stats = registry.stats(kMaxSessions);
+  const session::Counters& counters = registry.counters();
+  out->set_open(static_cast<int64_t>(stats.open));
+  out->set_detached(static_cast<int64_t>(stats.detached));
+  out->set_live_leases(static_cast<int64_t>(pool.session_leases));
+  out->set_opened_count(static_cast<int64_t>(counters.opened.value()));
+  out->set_resumed_count(static_cast<int64_t>(counters.resumed.value()));
+  out->set_lost_count(static_cast<int64_t>(pool.sessions_lost));
+  out->set_cut_count(static_cast<int64_t>(counters.cut.value()));
+  out->set_freed_lease_count(static_cast<int64_t>(pool.leases_freed));
+  out->set_adopted_lease_count(static_cast<int64_t>(pool.leases_adopted));
+  out->set_refused_adoption_count(static_cast<int64_t>(pool.adoptions_refused));
+  out->set_revocation_count(static_cast<int64_t>(counters.revocations.value()));
+  for (const session::SessionRegistry::Info& info : stats.sessions) {
+    v1::SessionInfo* session = out->add_sessions();
+    session->set_principal(info.principal);
+    session->set_client(info.client);
+    session->set_instance(info.instance);
+    session->set_open(info.open);
+    SetTime(info.opened, session->mutable_open_time());
+    SetTime(info.heard, session->mutable_heard_time());
+  }
+}
+
 void AddTo(const v1::StateCounts& from, v1::StateCounts* sum) {
   sum->set_available(sum->available() + from.available());
   sum->set_waiting(sum->waiting() + from.waiting());
@@ -204,6 +231,9 @@ void AdminService::Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsRe
     store->set_quarantined_records(static_cast<int64_t>(stats.load.quarantined));
     const std::string& damaged = stats.load.damaged_file;
     store->set_damaged_file(damaged.substr(damaged.rfind('/') + 1));
+    if (options_.sessions != nullptr) {
+      FillSessions(stats.pool, *options_.sessions, out.mutable_sessions());
+    }
     SetSpan(absl::Now() - started_, out.mutable_uptime());
     out.set_version(options_.version);
     out.set_epoch(static_cast<int64_t>(stats.epoch));

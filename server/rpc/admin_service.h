@@ -19,6 +19,7 @@
 #include "server/rpc/method_set.h"
 #include "server/rpc/serving_gate.h"
 #include "server/rpc/worker.h"
+#include "server/session/registry.h"
 
 namespace credbroker::rpc {
 
@@ -56,6 +57,8 @@ class AdminService final : public RpcService {
     TokenRules tokens;                            // null: every token is taken
     std::function<ConfigStatus()> config_status;  // null: not shown
     size_t max_watch_queue = 4096;                // changes a slow watcher may be behind
+    // Whom Disable waits for; outlives the service. Null: nobody.
+    session::SessionRegistry* sessions = nullptr;
   };
 
   // `engine` and `gate` outlive this.

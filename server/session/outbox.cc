@@ -52,17 +52,17 @@ void Outbox::Compact() {
 std::unique_ptr<v1::SessionResponse> Outbox::Take() {
   if (empty()) return nullptr;
   std::unique_ptr<v1::SessionResponse> message;
+  if (revocations_.size() > kRevocationsPerMessage && void_ > 0) Compact();
   if (revocations_.size() > kRevocationsPerMessage) {
     // All of them go ahead of the next grant, so this message has nothing else.
     message = Fresh();
     const auto end = revocations_.begin() + static_cast<ptrdiff_t>(kRevocationsPerMessage);
     for (auto it = revocations_.begin(); it != end; ++it) {
-      if (it->number() == 0) continue;
       by_subject_.erase(std::make_pair(it->credential(), it->model()));
       *message->add_revocations() = std::move(*it);
     }
     revocations_.erase(revocations_.begin(), end);
-    Compact();
+    Compact();  // their places moved
     return message;
   }
   if (ready_.empty()) {

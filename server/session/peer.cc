@@ -107,18 +107,10 @@ absl::Time SessionPeer::in_flight_since() const {
 }
 
 void SessionPeer::ReadOn() {
-  // The stream is there: it calls us, or waits for this.
-  Wire* wire = nullptr;
-  {
-    engine::MutexLock lock(mutex_);
-    if (ended_ || wire_ == nullptr) return;
-    if (outbox_.bytes() > kHoldReadsBytes) {
-      reads_held_ = true;
-      return;
-    }
-    wire = wire_;
-    wire->ReadOn();
-  }
+  engine::MutexLock lock(mutex_);
+  if (ended_ || wire_ == nullptr) return;
+  reads_held_ = outbox_.bytes() > kHoldReadsBytes;
+  if (!reads_held_) wire_->ReadOn();
 }
 
 void SessionPeer::Flush() {
@@ -243,11 +235,11 @@ void SessionPeer::Acknowledge(uint64_t number) {
   if (number <= acknowledged_) return;
   acknowledged_ = std::min(number, outbox_.newest_revocation());
   host_.counters().acknowledged.Increment();
-  const auto still = std::partition(awaited_.begin(), awaited_.end(), [&](const Awaited& awaited) {
-    return awaited.number > acknowledged_;
-  });
-  settled.assign(std::make_move_iterator(still), std::make_move_iterator(awaited_.end()));
-  awaited_.erase(still, awaited_.end());
+  const auto first_settled =
+      std::partition(awaited_.begin(), awaited_.end(),
+                     [&](const Awaited& awaited) { return awaited.number > acknowledged_; });
+  settled.assign(std::make_move_iterator(first_settled), std::make_move_iterator(awaited_.end()));
+  awaited_.erase(first_settled, awaited_.end());
 }
 
 void SessionPeer::Settle(core::Uid uid, const SettlementHold& hold) {

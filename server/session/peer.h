@@ -29,6 +29,7 @@
 #include "server/engine/engine.h"
 #include "server/engine/engine_sessions.h"
 #include "server/engine/mutex.h"
+#include "server/rpc/convert.h"
 #include "server/session/counters.h"
 #include "server/session/frame.h"
 #include "server/session/known_credentials.h"
@@ -151,8 +152,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   bool MayHold(size_t more);
   void Answer(const v1::SessionRequest& message);
   void AnswerStocks(const v1::SessionRequest& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AnswerAcquires(const v1::SessionRequest& message, absl::Time now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AnswerAcquires(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AnswerReports() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AnswerOne(uint64_t call, const core::AcquireReply& reply, absl::string_view suffix,
                  absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -180,6 +180,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   TargetTable targets_;
   engine::SessionBatch batch_;
   std::vector<std::pair<uint64_t, std::string>> asked_;  // call and suffix, beside batch_.acquires
+  std::vector<uint64_t> over_limit_;                     // calls that were not put to the pool
   std::vector<rpc::HeaderList> headers_;                 // beside batch_.reports
   std::vector<std::unique_ptr<rpc::AcquireArguments>> arguments_;
   std::vector<std::vector<absl::string_view>> excluded_;

@@ -97,6 +97,7 @@ bool SessionPeer::MayHold(size_t more) {
 void SessionPeer::Ask(const v1::SessionRequest& message) {
   batch_.Clear();
   asked_.clear();
+  over_limit_.clear();
   headers_.clear();
   arguments_.clear();
   excluded_.clear();
@@ -134,7 +135,14 @@ void SessionPeer::Ask(const v1::SessionRequest& message) {
         {.command = &targets_.Find(prefetch.target())->stock, .count = room ? count : 0});
   }
   excluded_.reserve(static_cast<size_t>(message.acquires_size()));
-  for (const v1::SessionAcquire& acquire : message.acquires()) AskAcquire(acquire);
+  auto wanted = static_cast<size_t>(stock);
+  for (const v1::SessionAcquire& acquire : message.acquires()) {
+    if (MayHold(++wanted)) {
+      AskAcquire(acquire);
+    } else {
+      over_limit_.push_back(acquire.call());
+    }
+  }
 }
 
 void SessionPeer::AskAcquire(const v1::SessionAcquire& acquire) {
@@ -184,12 +192,15 @@ void SessionPeer::Answer(const v1::SessionRequest& message) {
       }
       Introduce(views);
       AnswerStocks(message);
-      AnswerAcquires(message, now);
+      AnswerAcquires(now);
       AnswerReports();
       // What became of the new ones between their grant and now.
       core::LeaseSeq newest;
       for (const engine::SessionBatch::Stock& stock : batch_.stocks) {
         newest = std::max(newest, stock.order);
+      }
+      for (const engine::SessionBatch::Acquire& acquire : batch_.acquires) {
+        if (!acquire.reply.grant.probe) newest = std::max(newest, acquire.reply.grant.seq);
       }
       for (const engine::IssuedView& view : views) {
         const uint32_t index = IndexOf(view.uid);
@@ -246,7 +257,7 @@ void SessionPeer::AnswerStocks(const v1::SessionRequest& message) {
   }
 }
 
-void SessionPeer::AnswerAcquires(const v1::SessionRequest&, absl::Time now) {
+void SessionPeer::AnswerAcquires(absl::Time now) {
   for (size_t i = 0; i < batch_.acquires.size(); ++i) {
     engine::SessionBatch::Acquire& acquire = batch_.acquires[i];
     const auto& [call, suffix] = asked_[i];
@@ -258,6 +269,11 @@ void SessionPeer::AnswerAcquires(const v1::SessionRequest&, absl::Time now) {
     }
     if (acquire.command.max_wait > absl::ZeroDuration()) calls_.erase(call);
     AnswerOne(call, acquire.reply, suffix, now);
+  }
+  for (const uint64_t call : over_limit_) {
+    v1::SessionGrant* out = outbox_.Tail(256).add_grants();
+    out->set_call(call);
+    FillLimit(out->mutable_refusal());
   }
 }
 
@@ -360,7 +376,7 @@ void SessionPeer::Count() {
   for (const engine::SessionBatch::Report& report : batch_.reports) {
     unknown += report.reply.disposition == core::Disposition::kUnknown ? 1 : 0;
   }
-  refused += batch_.acquires.size() - granted - parked;
+  refused += batch_.acquires.size() - granted - parked + over_limit_.size();
   leases_ += batch_.leases.size() + granted + parked;
   leases_ -= std::min<size_t>(leases_, batch_.ended);
   const auto add = [](obs::Counter& counter, uint64_t by) {

@@ -1,6 +1,9 @@
 #include "server/session/target_table.h"
 
+#include <algorithm>
+
 #include "core/model_rules.h"
+#include "server/rpc/convert.h"
 #include "server/rpc/validate.h"
 
 namespace credbroker::session {
@@ -14,18 +17,23 @@ absl::string_view SuffixOf(absl::string_view model) {
 void TargetTable::Define(const v1::SessionTarget& target, core::SessionId session) {
   std::unique_ptr<Target>& place = targets_[target.target()];
   place = std::make_unique<Target>();
-  v1::AcquireRequest& request = place->request;
-  request.set_group(target.group());
-  *request.mutable_providers() = target.providers();
-  request.set_model(target.model());
-  request.set_kind(target.kind());
-  *request.mutable_labels() = target.labels();
-  if (target.has_ttl()) *request.mutable_ttl() = target.ttl();
-  place->arguments.emplace(request, principal_, absl::ZeroDuration());
-  place->stock = place->arguments->command();
-  place->stock.session = session;
-  place->stock.for_stock = true;
-  place->suffix = std::string(SuffixOf(request.model()));
+  place->declared = target;
+  const v1::SessionTarget& declared = place->declared;
+  place->providers.assign(declared.providers().begin(), declared.providers().end());
+  for (const auto& [key, value] : declared.labels()) place->labels.emplace_back(key, value);
+  // A map has no order; the command of a repeated request_id must compare equal.
+  std::sort(place->labels.begin(), place->labels.end());
+  core::AcquireCommand& command = place->stock;
+  command.principal = principal_;
+  command.group = declared.group();
+  command.providers = place->providers;
+  command.model = declared.model();
+  command.kind = rpc::ToKind(declared.kind());
+  command.labels = place->labels;
+  if (declared.has_ttl()) command.ttl = rpc::ToDuration(declared.ttl());
+  command.session = session;
+  command.for_stock = true;
+  place->suffix = std::string(SuffixOf(declared.model()));
 }
 
 const TargetTable::Target* TargetTable::Find(uint32_t target) const {

@@ -6,15 +6,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "core/command.h"
 #include "credbroker/v1/session.pb.h"
-#include "server/rpc/convert.h"
 
 namespace credbroker::session {
 
@@ -27,8 +26,9 @@ class TargetTable {
   explicit TargetTable(absl::string_view principal) : principal_(principal) {}
 
   struct Target {
-    v1::AcquireRequest request;
-    std::optional<rpc::AcquireArguments> arguments;
+    v1::SessionTarget declared;
+    std::vector<absl::string_view> providers;
+    std::vector<std::pair<absl::string_view, absl::string_view>> labels;
     core::AcquireCommand stock;  // of the session that draws
     std::string suffix;          // of the model
   };

@@ -1,14 +1,16 @@
 // A BrokerService whose handlers only copy a prebuilt reply, on the broker's own transport: what
 // the broker is compared with.
 //
-//   empty_server SOCKET GRANT_FILE REPORT_FILE
+//   empty_server SOCKET GRANT_FILE REPORT_FILE [SESSION_FILE]
 //
-// The files hold a serialized Grant and ReportResponse, as load_client saves them from a broker.
-// Serves until SIGTERM.
+// The files hold a serialized Grant and ReportResponse, as load_client saves them from a broker,
+// and a SessionResponse, as session_client does: the answer to each message of a stream. Answers
+// that wait for the one in flight go out together, as the broker's do. Serves until SIGTERM.
 #include <signal.h>
 
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,12 +24,49 @@ namespace credbroker::bench {
 namespace {
 
 using Stub = v1::BrokerService;
-using RawBroker = Stub::WithRawMethod_Acquire<Stub::WithRawMethod_Report<Stub::Service>>;
+using RawBroker = Stub::WithRawMethod_Acquire<
+    Stub::WithRawMethod_Report<Stub::WithRawMethod_Session<Stub::Service>>>;
+
+// One stream: every message is answered with the same bytes, the first with a welcome.
+class EmptyStream {
+ public:
+  EmptyStream(const std::string& answer, std::shared_ptr<rpc::BidiStream> stream)
+      : answer_(answer), stream_(std::move(stream)) {
+    v1::SessionResponse welcome;
+    welcome.mutable_welcome()->set_session_id(std::string(16, 's'));
+    welcome_ = grpc::Slice(welcome.SerializeAsString());
+  }
+  void OnMessage() {
+    waiting_.push_back(welcomed_ ? answer_ : welcome_);
+    welcomed_ = true;
+    if (!writing_) Write();
+    stream_->Read();
+  }
+  void OnWritten() {
+    writing_ = false;
+    if (!waiting_.empty()) Write();
+  }
+  void OnEnd() { stream_->Finish(grpc::Status::OK); }
+
+ private:
+  // Messages one behind the other are one message with the lists of all.
+  void Write() {
+    grpc::ByteBuffer bytes(waiting_.data(), waiting_.size());
+    waiting_.clear();
+    writing_ = stream_->Write(bytes);
+  }
+
+  const grpc::Slice answer_;
+  const std::shared_ptr<rpc::BidiStream> stream_;
+  grpc::Slice welcome_;
+  std::vector<grpc::Slice> waiting_;
+  bool welcomed_ = false, writing_ = false;
+};
 
 class EmptyService final : public rpc::RpcService {
  public:
-  EmptyService(v1::Grant grant, v1::ReportResponse report)
-      : grant_(std::move(grant)), report_(std::move(report)) {}
+  EmptyService(v1::Grant grant, v1::ReportResponse report, std::string session)
+      : grant_(std::move(grant)), report_(std::move(report)), session_(std::move(session)) {}
   std::unique_ptr<rpc::BoundService> Bind() override { return std::make_unique<Bound>(*this); }
 
  private:
@@ -58,6 +97,17 @@ class EmptyService final : public rpc::RpcService {
             responder.Finish();
           },
           kCalls);
+      set->BidiStreaming(
+          "Session",
+          [this](auto* c, auto* s, auto* q, void* t) { raw_.RequestSession(c, s, q, q, t); },
+          [this](const rpc::CallInfo&, std::shared_ptr<rpc::BidiStream> stream) {
+            auto empty = std::make_shared<EmptyStream>(owner_.session_, stream);
+            stream->OnEvents({.message = [empty](grpc::ByteBuffer&) { empty->OnMessage(); },
+                              .end = [empty] { empty->OnEnd(); },
+                              .written = [empty] { empty->OnWritten(); },
+                              .over = nullptr});
+            stream->Read();
+          });
       sets_.push_back(std::move(set));
     }
 
@@ -70,6 +120,7 @@ class EmptyService final : public rpc::RpcService {
 
   const v1::Grant grant_;
   const v1::ReportResponse report_;
+  const std::string session_;
 };
 
 template <typename Message>
@@ -81,9 +132,14 @@ bool Read(const char* path, Message* message) {
 int Main(int argc, char** argv) {
   v1::Grant grant;
   v1::ReportResponse report;
-  if (argc != 4 || !Read(argv[2], &grant) || !Read(argv[3], &report)) {
-    std::fprintf(stderr, "usage: empty_server SOCKET GRANT_FILE REPORT_FILE\n");
+  std::string session;
+  if (argc < 4 || argc > 5 || !Read(argv[2], &grant) || !Read(argv[3], &report)) {
+    std::fprintf(stderr, "usage: empty_server SOCKET GRANT_FILE REPORT_FILE [SESSION_FILE]\n");
     return 2;
+  }
+  if (argc == 5) {
+    std::ifstream file(argv[4], std::ios::binary);
+    session.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   }
   sigset_t signals;
   sigemptyset(&signals);
@@ -91,11 +147,11 @@ int Main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   std::vector<obs::GrpcMethod> methods;
-  for (const char* method : {"Acquire", "Report"}) {
+  for (const char* method : {"Acquire", "Report", "Session"}) {
     methods.push_back({Stub::service_full_name(), method, obs::GrpcType::kUnary});
   }
   obs::GrpcServerMetrics metrics(methods);
-  EmptyService service(std::move(grant), std::move(report));
+  EmptyService service(std::move(grant), std::move(report), std::move(session));
   rpc::GrpcServer::Endpoint endpoint;
   endpoint.unix_socket = rpc::UnixListener::Options{.path = argv[1], .mode = 0600, .uids = {}};
   endpoint.services = {&service};

@@ -104,6 +104,7 @@ class RpcTest : public testing::Test {
                             },
                         .cancelled = nullptr});
     };
+    admin.sessions = &broker_service_->sessions().registry();
     admin_service_ = std::make_unique<AdminService>(*engine_, gate_, std::move(admin));
     health_service_ = std::make_unique<HealthService>(health_);
     GrpcServer::Options server;

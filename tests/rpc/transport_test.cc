@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -7,6 +9,7 @@
 #include <fstream>
 #include <future>
 
+#include "gmock/gmock.h"
 #include "server/rpc/watchdog.h"
 #include "tests/rpc/rpc_fixture.h"
 
@@ -120,6 +123,87 @@ TEST_F(TransportTest, AUidThatIsNotAdmittedIsClosed) {
   ::close(fd);
   EXPECT_EQ(WEXITSTATUS(result), 0);
   EXPECT_EQ(server_->refused_connections(), 1u);
+}
+
+// Connects to a target of the server ("unix:/path" or "127.0.0.1:port").
+int ConnectTo(const std::string& target) {
+  sockaddr_un local{};
+  sockaddr_in tcp{};
+  const bool is_unix = target.rfind("unix:", 0) == 0;
+  if (is_unix) {
+    local.sun_family = AF_UNIX;
+    std::strncpy(local.sun_path, target.c_str() + 5, sizeof(local.sun_path) - 1);
+  } else {
+    tcp.sin_family = AF_INET;
+    tcp.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    tcp.sin_port = htons(static_cast<uint16_t>(std::stoi(target.substr(target.rfind(':') + 1))));
+  }
+  const int fd = ::socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto* address =
+      is_unix ? reinterpret_cast<sockaddr*>(&local) : reinterpret_cast<sockaddr*>(&tcp);
+  EXPECT_EQ(::connect(fd, address, is_unix ? sizeof(local) : sizeof(tcp)), 0);
+  return fd;
+}
+
+// Whether gRPC has the connection: a server speaks first. False: it was closed.
+bool IsServed(int fd) {
+  char byte = 0;
+  return ::recv(fd, &byte, 1, 0) == 1;
+}
+
+TEST_F(TransportTest, AListenerHasAtMostSoManyConnections) {
+  for (const bool tcp : {false, true}) {
+    GrpcServer::Options options;
+    options.max_connections = 2;
+    GrpcServer::Endpoint endpoint{.services = {health_service_.get()}};
+    if (tcp) {
+      endpoint.tcp_address = "127.0.0.1:0";
+      endpoint.plaintext = true;
+    } else {
+      endpoint.unix_socket = UnixListener::Options{.path = dir_.File("few.sock")};
+    }
+    options.endpoints = {endpoint};
+    auto server = GrpcServer::Start(std::move(options), metrics_.grpc());
+    ASSERT_TRUE(server.ok()) << server.status();
+    const std::string target = (*server)->targets()[0];
+    const int one = ConnectTo(target), two = ConnectTo(target);
+    EXPECT_TRUE(IsServed(one) && IsServed(two)) << target;
+    const int three = ConnectTo(target);
+    EXPECT_FALSE(IsServed(three)) << target;
+    EXPECT_EQ((*server)->connections_over_limit(), 1u);
+    ::close(three);
+    ::close(one);
+    // gRPC closes its end in its own time.
+    bool served = false;
+    for (const absl::Time end = absl::Now() + absl::Seconds(30); !served && absl::Now() < end;) {
+      const int again = ConnectTo(target);
+      served = IsServed(again);
+      ::close(again);
+    }
+    EXPECT_TRUE(served) << "one that ended makes room: " << target;
+    ::close(two);
+    (*server)->Stop(absl::ZeroDuration());
+  }
+}
+
+TEST_F(TransportTest, ATcpPortInUseIsRefused) {
+  const auto start = [&](const std::string& address) {
+    GrpcServer::Options options;
+    options.endpoints.push_back(
+        {.tcp_address = address, .plaintext = true, .services = {health_service_.get()}});
+    return GrpcServer::Start(std::move(options), metrics_.grpc());
+  };
+  auto first = start("127.0.0.1:0");
+  ASSERT_TRUE(first.ok()) << first.status();
+  auto second = start((*first)->targets()[0]);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), testing::HasSubstr("in use"));
+  grpc::ClientContext context;
+  SetDeadline(context);
+  grpc::health::v1::HealthCheckResponse reply;
+  auto stub = grpc::health::v1::Health::NewStub(
+      grpc::CreateChannel((*first)->targets()[0], grpc::InsecureChannelCredentials()));
+  EXPECT_TRUE(stub->Check(&context, {}, &reply).ok());
 }
 
 TEST(UnixListener, ReplacesAStaleSocketAndNothingElse) {

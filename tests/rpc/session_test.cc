@@ -1,0 +1,344 @@
+// Session streams over a real connection.
+#include <atomic>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <thread>
+#include <vector>
+
+#include "tests/rpc/rpc_fixture.h"
+
+namespace credbroker::rpc {
+namespace {
+
+// One stream, read and written by the test.
+class Stream {
+ public:
+  explicit Stream(v1::BrokerService::Stub& stub) {
+    context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
+    stream_ = stub.Session(&context_);
+  }
+  v1::SessionRequest Next() {
+    v1::SessionRequest request;
+    request.set_number(++number_);
+    return request;
+  }
+  bool Write(const v1::SessionRequest& request) { return stream_->Write(request); }
+  // Reads until `done` is content; everything read so far is merged.
+  template <typename Done>
+  v1::SessionResponse Until(Done done) {
+    v1::SessionResponse all;
+    v1::SessionResponse one;
+    while (!done(all)) {
+      if (!stream_->Read(&one)) {
+        ADD_FAILURE() << "the stream ended";
+        break;
+      }
+      const uint64_t processed = std::max(all.processed(), one.processed());
+      all.MergeFrom(one);
+      all.set_processed(processed);
+    }
+    return all;
+  }
+  v1::SessionResponse Ask(const v1::SessionRequest& request) {
+    EXPECT_TRUE(Write(request));
+    return Until([&](const auto& all) { return all.processed() >= request.number(); });
+  }
+  v1::SessionResponse Hello(const std::string& session_id = "") {
+    v1::SessionRequest request = Next();
+    request.mutable_hello()->set_client("test");
+    request.mutable_hello()->set_session_id(session_id);
+    v1::SessionResponse response = Ask(request);
+    EXPECT_EQ(response.welcome().session_id().size(), 16u);
+    return response;
+  }
+  v1::SessionResponse Stock(uint32_t count, const std::string& model = "gpt") {
+    v1::SessionRequest request = Next();
+    v1::SessionTarget* target = request.add_targets();
+    target->set_target(1);
+    target->add_providers("openai");
+    target->set_model(model);
+    v1::SessionPrefetch* prefetch = request.add_prefetches();
+    prefetch->set_target(1);
+    prefetch->set_count(count);
+    return Ask(request);
+  }
+  grpc::Status End() {
+    stream_->WritesDone();
+    v1::SessionResponse rest;
+    while (stream_->Read(&rest)) {
+    }
+    return stream_->Finish();
+  }
+  grpc::Status Status() {
+    v1::SessionResponse rest;
+    while (stream_->Read(&rest)) {
+    }
+    return stream_->Finish();
+  }
+  void Break() { context_.TryCancel(); }
+
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::SessionRequest, v1::SessionResponse>> stream_;
+  uint64_t number_ = 0;
+};
+
+class SessionRpcTest : public RpcTest {
+ protected:
+  session::SessionRegistry& registry() { return broker_service_->sessions().registry(); }
+};
+
+TEST_F(SessionRpcTest, GrantsStockTakesReportsAndAnswersPings) {
+  ASSERT_TRUE(Create("a").ok());
+  ASSERT_TRUE(Create("b").ok());
+  Stream stream(*broker_);
+  const v1::SessionResponse hello = stream.Hello();
+  EXPECT_FALSE(hello.welcome().resumed());
+  EXPECT_EQ(hello.welcome().ttl().seconds(), 15);
+  const v1::SessionResponse stock = stream.Stock(8, "gpt(high)");
+  ASSERT_EQ(stock.stocks_size(), 1);
+  EXPECT_EQ(stock.stocks(0).leases_size(), 8);
+  EXPECT_EQ(stock.stocks(0).credentials_size(), 8);
+  EXPECT_EQ(stock.stocks(0).models(0), "gpt(high)");
+  EXPECT_EQ(stock.stocks(0).refused(), 0u);
+  ASSERT_EQ(stock.credentials_size(), 2);
+  EXPECT_EQ(stock.credentials(0).credential_id(), "a");
+  EXPECT_EQ(stock.credentials(0).request_headers(0).value(), "Bearer sk-a");
+  EXPECT_FALSE(stock.credentials(0).ticket().empty());
+  EXPECT_EQ(engine_->Stats().pool.session_leases, 8u);
+
+  v1::SessionRequest report = stream.Next();
+  for (int i = 0; i < 7; ++i) report.add_succeeded_leases(stock.stocks(0).leases(i));
+  v1::SessionReport* failed = report.add_reports();
+  failed->set_lease(stock.stocks(0).leases(7));
+  failed->mutable_item()->set_http_status(400);
+  report.set_ping(77);
+  const v1::SessionResponse answer = stream.Ask(report);
+  EXPECT_EQ(answer.pong(), 77u);
+  ASSERT_EQ(answer.results_size(), 1) << "an accepted success is not answered";
+  EXPECT_EQ(answer.results(0).result().disposition(), v1::REPORT_DISPOSITION_ACCEPTED);
+  EXPECT_EQ(answer.results(0).result().advice(), v1::ADVICE_GIVE_UP);
+  EXPECT_EQ(engine_->Stats().pool.session_leases, 0u);
+  EXPECT_TRUE(stream.End().ok());
+}
+
+TEST_F(SessionRpcTest, ABadFrameEndsItsStreamWithTheFieldNamedAndNobodyElses) {
+  ASSERT_TRUE(Create("a").ok());
+  Stream good(*broker_);
+  good.Hello();
+  struct Row {
+    const char* field;
+    std::function<void(Stream&)> act;
+  };
+  const Row rows[] = {
+      {"hello", [](Stream& stream) { stream.Write(stream.Next()); }},
+      {"hello",
+       [](Stream& stream) {
+         stream.Hello();
+         v1::SessionRequest again = stream.Next();
+         again.mutable_hello();
+         stream.Write(again);
+       }},
+      {"number",
+       [](Stream& stream) {
+         stream.Hello();
+         stream.Next();
+         stream.Write(stream.Next());
+       }},
+      {"items",
+       [](Stream& stream) {
+         stream.Hello();
+         v1::SessionRequest large = stream.Next();
+         for (int i = 0; i < 1025; ++i) large.add_released_leases(1);
+         stream.Write(large);
+       }},
+      {"prefetches[0].target",
+       [](Stream& stream) {
+         stream.Hello();
+         v1::SessionRequest unknown = stream.Next();
+         unknown.add_prefetches()->set_target(7);
+         unknown.mutable_prefetches(0)->set_count(1);
+         stream.Write(unknown);
+       }},
+      {"client",
+       [](Stream& stream) {
+         v1::SessionRequest bad = stream.Next();
+         bad.mutable_hello()->set_client("\xff\xfe");
+         stream.Write(bad);
+       }},
+  };
+  for (const Row& row : rows) {
+    Stream stream(*broker_);
+    row.act(stream);
+    const grpc::Status status = stream.Status();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << row.field;
+    const Details details = DetailsOf(status);
+    ASSERT_GE(details.bad.field_violations_size(), 1) << row.field;
+    EXPECT_EQ(details.bad.field_violations(0).field(), row.field);
+  }
+  EXPECT_EQ(registry().counters().bad_frames.value(), std::size(rows));
+  EXPECT_EQ(good.Stock(1).stocks(0).leases_size(), 1);
+}
+
+TEST_F(SessionRpcTest, ResumesOnAnotherStreamWithItsLeases) {
+  ASSERT_TRUE(Create("a").ok());
+  std::string id;
+  v1::SessionRequest hello;
+  {
+    Stream before(*broker_);
+    id = before.Hello().welcome().session_id();
+    const v1::SessionResponse stock = before.Stock(2);
+    for (const uint64_t lease : stock.stocks(0).leases()) {
+      v1::SessionResumedLease* resumed = hello.mutable_hello()->add_leases();
+      resumed->set_lease(lease);
+      resumed->set_ticket(stock.credentials(0).ticket());
+      resumed->set_model("gpt");
+      *resumed->mutable_grant_time() = stock.stocks(0).grant_time();
+      *resumed->mutable_expire_time() = stock.stocks(0).expire_time();
+    }
+    before.Break();
+    before.Status();
+  }
+  Stream after(*broker_);
+  hello.set_number(after.Next().number());
+  hello.mutable_hello()->set_session_id(id);
+  const v1::SessionResponse answer = after.Ask(hello);
+  EXPECT_TRUE(answer.welcome().resumed());
+  ASSERT_EQ(answer.resumptions_size(), 2);
+  EXPECT_EQ(answer.resumptions(0).lease(), hello.hello().leases(0).lease());
+  EXPECT_EQ(engine_->Stats().pool.session_leases, 2u);
+}
+
+TEST_F(SessionRpcTest, DisableWithWaitAnswersAfterTheAcknowledgement) {
+  ASSERT_TRUE(Create("a").ok());
+  Stream stream(*broker_);
+  stream.Hello();
+  stream.Stock(2);
+  std::atomic<bool> answered{false};
+  std::thread disabling([&] {
+    v1::DisableRequest request;
+    request.set_id("a");
+    request.set_wait(true);
+    v1::DisableResponse response;
+    grpc::ClientContext context;
+    SetDeadline(context);
+    EXPECT_TRUE(admin_->Disable(&context, request, &response).ok());
+    EXPECT_EQ(response.live_leases(), 2);
+    answered = true;
+  });
+  const v1::SessionResponse told =
+      stream.Until([](const auto& all) { return all.revocations_size() > 0; });
+  EXPECT_EQ(told.revocations(0).reason(), v1::SESSION_REVOCATION_REASON_DISABLED);
+  EXPECT_FALSE(answered);
+  v1::SessionRequest acknowledge = stream.Next();
+  acknowledge.set_acknowledged_revocation(told.revocations(0).number());
+  stream.Ask(acknowledge);
+  disabling.join();
+  EXPECT_TRUE(answered);
+}
+
+size_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  size_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST_F(SessionRpcTest, AClientThatNeverReadsIsCutAndCostsBoundedMemory) {
+  session::Terms terms;
+  terms.ttl = absl::Seconds(2);
+  registry().SetTerms(terms);
+  for (int i = 0; i < 32; ++i) ASSERT_TRUE(Create("c" + std::to_string(i)).ok());
+  Stream stream(*broker_);
+  stream.Hello();
+  stream.Stock(1);
+  const size_t before = ResidentBytes();
+  // It asks for as much as fits a message, and reads none of it.
+  const absl::Time began = absl::Now();
+  size_t written = 0;
+  // Stuck writes cut it, or its silence while its own writes are held back, whichever is seen
+  // first.
+  const auto ended = [&] {
+    return registry().counters().cut.value() + registry().counters().silent.value();
+  };
+  while (ended() == 0 && absl::Now() - began < absl::Seconds(30)) {
+    v1::SessionRequest request = stream.Next();
+    for (int i = 0; i < 500; ++i) {
+      v1::SessionReport* report = request.add_reports();
+      report->set_lease(static_cast<uint64_t>(i) + 1);
+      report->mutable_item()->set_http_status(200);
+    }
+    if (written < 2'000 && stream.Write(request)) ++written;
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(ended(), 1u);
+  EXPECT_LT(ResidentBytes() - before, size_t{64} << 20);
+  const grpc::StatusCode code = stream.Status().error_code();
+  EXPECT_TRUE(code == grpc::StatusCode::RESOURCE_EXHAUSTED || code == grpc::StatusCode::CANCELLED)
+      << code;
+}
+
+TEST_F(SessionRpcTest, StopsInTimeWithOpenSessionsAndTellsThemToGo) {
+  ASSERT_TRUE(Create("a").ok());
+  Stream obedient(*broker_), deaf(*broker_);
+  obedient.Hello();
+  deaf.Hello();
+  const uint64_t lease = obedient.Stock(1).stocks(0).leases(0);
+  const absl::Time began = absl::Now();
+  std::thread stopping([&] {
+    broker_service_->sessions().Drain(absl::Seconds(1));
+    gate_.Set(ServingGate::State::kStopping);
+    engine_->Stop(absl::Seconds(1));
+    server_->Stop(absl::Seconds(3));
+  });
+  const v1::SessionResponse told =
+      obedient.Until([](const auto& all) { return all.has_go_away(); });
+  EXPECT_FALSE(told.go_away().reason().empty());
+  // What it still has to say counts.
+  v1::SessionRequest last = obedient.Next();
+  last.add_succeeded_leases(lease);
+  EXPECT_EQ(obedient.Ask(last).results_size(), 0);
+  EXPECT_TRUE(obedient.End().ok());
+  const grpc::Status status = deaf.Status();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(DetailsOf(status).info.reason(), "SHUTTING_DOWN");
+  stopping.join();
+  EXPECT_LT(absl::Now() - began, absl::Seconds(10));
+}
+
+TEST_F(SessionRpcTest, ManySessionsShareAFewCredentialsWithoutLosingALease) {
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Create("c" + std::to_string(i)).ok());
+  constexpr int kSessions = 40;
+  std::atomic<int> done{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kSessions; ++i) {
+    clients.emplace_back([&] {
+      Stream stream(*broker_);
+      stream.Hello();
+      v1::SessionResponse stock = stream.Stock(8);
+      for (int round = 0; round < 20; ++round) {
+        v1::SessionRequest request = stream.Next();
+        for (const auto& some : stock.stocks()) {
+          for (const uint64_t lease : some.leases()) request.add_succeeded_leases(lease);
+        }
+        request.add_prefetches()->set_target(1);
+        request.mutable_prefetches(0)->set_count(8);
+        stock = stream.Ask(request);
+        EXPECT_EQ(stock.results_size(), 0);
+        EXPECT_EQ(stock.stocks(0).leases_size(), 8);
+      }
+      v1::SessionRequest last = stream.Next();
+      *last.mutable_released_leases() = stock.stocks(0).leases();
+      stream.Ask(last);
+      EXPECT_TRUE(stream.End().ok());
+      ++done;
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(done, kSessions);
+  EXPECT_EQ(engine_->Stats().pool.leases, 0u);
+  EXPECT_EQ(registry().counters().opened.value(), static_cast<uint64_t>(kSessions));
+}
+
+}  // namespace
+}  // namespace credbroker::rpc
