@@ -42,8 +42,13 @@ bool SessionCore::Step() {
   if (!open_ && !closing_ && now_ns_ >= connection_.reopen_at_ns()) Open();
   for (const uint64_t id : calls_.Due(now_ns_)) {
     AcquireCall call = calls_.Cancel(id);
+    const Target* target = call.target == 0 ? nullptr : stock_.Find(call.target);
     if (connection_.up()) {
       Answer(call, LocalError(LocalReason::kDeadline, "the broker did not answer in time"));
+    } else if (target != nullptr && target->when_lost == WhenLost::kServeLast) {
+      // It waited for a connection as long as it could; that the session may yet be taken up does
+      // not help it.
+      Answer(call, AcquireLost(call));
     } else {
       Answer(call,
              LocalError(LocalReason::kNotConnected, absl::StrCat("no connection to the broker: ",
@@ -197,7 +202,7 @@ void SessionCore::TakeNotes() {
     }
     if (note.kind == LeaseNote::Kind::kReported) {
       v1::ReportItem& item = note.detail->item;
-      if (connection_.state() == ConnectionState::kLost && ServeLast::SpeaksAgainst(item)) {
+      if (!connection_.up() && ServeLast::SpeaksAgainst(item)) {
         record->credential->failed_while_lost = true;
       }
       // It may be sent much later.

@@ -311,6 +311,43 @@ TEST_F(Lost, ServesAtMostSoManyAtATime) {
   EXPECT_TRUE(TakeDirect(target));
 }
 
+TEST_F(Lost, ServesTheLastToACallThatWaitedInVainForAConnectionThoughItMayYetResume) {
+  Start();
+  Target wanted;
+  wanted.stock = {.max = 0, .initial = 0};
+  wanted.when_lost = WhenLost::kServeLast;
+  const TargetId target = Declare(wanted);
+  TakeDirect(target).Release();
+  broker_.SetReachable(false);
+  broker_.Break();
+  Settle();
+  auto answer = Ask(target, {}, absl::Seconds(2));
+  EXPECT_FALSE(answer->answered());
+  Pass(absl::Seconds(3));
+  ASSERT_EQ(shared_->state(), ConnectionState::kReconnecting);
+  ASSERT_TRUE(answer->answered());
+  Lease lease = std::move(answer->lease());
+  EXPECT_TRUE(lease.served_last());
+  ComeBack();
+  EXPECT_FALSE(lease.revoked());
+  const size_t before = broker_.succeeded().size();
+  lease.ReportSuccess();
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(broker_.succeeded().size(), before + 1);
+  // A failure speaks against it before the session is lost as well.
+  broker_.SetReachable(false);
+  broker_.Break();
+  Settle();
+  auto failing = Ask(target, {}, absl::Seconds(2));
+  Pass(absl::Seconds(3));
+  ASSERT_TRUE(failing->answered());
+  failing->lease().Report(Outcome::Status(429));
+  Settle();
+  auto none = Ask(target, {}, absl::Seconds(2));
+  Pass(absl::Seconds(3));
+  EXPECT_EQ(LocalReasonOf(none->status()), LocalReason::kNothingToServe);
+}
+
 TEST_F(Lost, PresentsWhatItServedAndReportsItWhenTheBrokerIsBack) {
   Start();
   const TargetId target = DeclareServeLast();

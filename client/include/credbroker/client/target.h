@@ -33,7 +33,8 @@ enum class WhenLost {
   kFail,
   // A lease from the last known material of a credential that was leased for this target, has no
   // cap, was not revoked and did not fail since. Until the material expires. Such leases are
-  // presented to the broker when it is back, and reported then.
+  // presented to the broker when it is back, and reported then. A call that reaches its deadline
+  // without a connection is served so as well, before the session is lost.
   kServeLast,
 };
 
