@@ -44,6 +44,9 @@ std::optional<int64_t> Number(const absl::Status& status, absl::string_view payl
   return number;
 }
 
+// Not the constructor from a string: clang names that one otherwise than the packaged library does.
+absl::Cord ToCord(absl::string_view text) { return absl::Cord(text); }
+
 // The first detail of this type; false: there is none.
 template <typename Detail>
 bool Find(const absl::Status& status, Detail* detail) {
@@ -112,17 +115,16 @@ absl::Status FromRpcStatus(const google::rpc::Status& status) {
                         ? absl::StatusCode::kUnknown
                         : static_cast<absl::StatusCode>(status.code());
   absl::Status result(code, status.message());
-  result.SetPayload(kRpcPayload, absl::Cord(status.SerializeAsString()));
+  result.SetPayload(kRpcPayload, ToCord(status.SerializeAsString()));
   return result;
 }
 
 absl::Status LocalError(LocalReason reason, absl::string_view message,
                         std::optional<absl::Duration> retry_delay) {
   absl::Status status(CodeOf(reason), message);
-  status.SetPayload(kLocalPayload, absl::Cord(absl::StrCat(static_cast<int>(reason))));
+  status.SetPayload(kLocalPayload, ToCord(absl::StrCat(static_cast<int>(reason))));
   if (retry_delay.has_value()) {
-    status.SetPayload(kDelayPayload,
-                      absl::Cord(absl::StrCat(absl::ToInt64Nanoseconds(*retry_delay))));
+    status.SetPayload(kDelayPayload, ToCord(absl::StrCat(absl::ToInt64Nanoseconds(*retry_delay))));
   }
   return status;
 }

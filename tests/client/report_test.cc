@@ -26,7 +26,7 @@ TEST_F(Report, SendsSuccessesAsNumbersAndOthersWithTheirFacts) {
   Pass(absl::Milliseconds(2), absl::Milliseconds(1));
   EXPECT_EQ(broker_.succeeded().size(), 1);
   ASSERT_EQ(broker_.reports().size(), 1);
-  const v1::ReportItem& item = broker_.reports()[0].item();
+  const v1::ReportItem item = broker_.reports()[0].item();
   EXPECT_EQ(item.http_status(), 429);
   EXPECT_EQ(item.error_code(), "rate_limit_exceeded");
   EXPECT_EQ(item.body_excerpt().size(), 4096);
@@ -53,7 +53,7 @@ TEST_F(Report, LeavesOutWhatTheBrokerWouldEndTheStreamFor) {
   Take().Report(item, nullptr);
   Pass(absl::Seconds(1));
   ASSERT_EQ(broker_.reports().size(), 1);
-  const v1::ReportItem& sent = broker_.reports()[0].item();
+  const v1::ReportItem sent = broker_.reports()[0].item();
   EXPECT_EQ(sent.http_status(), 0);
   EXPECT_EQ(sent.outcome(), v1::OUTCOME_NETWORK_ERROR);
   EXPECT_EQ(sent.error_code().size(), 128);

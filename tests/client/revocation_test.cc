@@ -149,20 +149,5 @@ TEST_F(Revocation, OfAGrantOnItsWayAsksAgain) {
   EXPECT_EQ(answer->lease().credential_id(), "b");
 }
 
-TEST_F(Revocation, IsForgottenWithTheSessionItBelongedTo) {
-  Start();
-  const TargetId target = DeclareStock(8);
-  broker_.Revoke("a", v1::SESSION_REVOCATION_REASON_COOLING);
-  Settle();
-  // A new broker counts its orders anew.
-  broker_.Restart();
-  broker_.Break();
-  broker_.Renew("a");
-  Pass(absl::Seconds(1));
-  EXPECT_FALSE(shared_->TakeStock(target).has_value());
-  Settle();
-  EXPECT_GT(InStock(), 0);
-}
-
 }  // namespace
 }  // namespace credbroker::client

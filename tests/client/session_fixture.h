@@ -36,7 +36,8 @@ class FakeRandom final : public Random {
   }
 
  private:
-  std::atomic<uint64_t> bits_{0};
+  // Not 0: an attempt that is due at once, while time stands still, would be repeated for ever.
+  std::atomic<uint64_t> bits_{uint64_t{1} << 63};
 };
 
 class SessionTest : public testing::Test {

@@ -288,20 +288,6 @@ TEST_F(Direct, ExcludesWhatTheCallerNames) {
   }
 }
 
-TEST_F(Direct, AsksAgainOnTheNextStreamWhereTheAnswerWasLost) {
-  Start();
-  broker_.SetAnswering(false);
-  auto answer = Ask(DeclareStock(0));
-  EXPECT_EQ(broker_.leases().size(), 1);
-  broker_.Break();
-  broker_.SetAnswering(true);
-  Pass(absl::Seconds(1));
-  ASSERT_TRUE(answer->answered());
-  ASSERT_TRUE(answer->result->ok());
-  // The first grant was not named in the hello, and so released.
-  EXPECT_EQ(broker_.leases().size(), 1);
-}
-
 TEST_F(Direct, IsRefusedWhenTooManyLeasesLive) {
   options_.max_leases = 3;
   Start();

@@ -20,10 +20,10 @@ class RestartTest : public EngineTest {
     std::string text;
     engine_->Scan("", 256, [&](const core::CredentialRow& row) {
       absl::StrAppend(&text, row.document->id.view(), " ", row.uid.number(), " ",
-                      row.document->revision, " ", row.document->priority, " ", row.document->group.view(),
-                      " ", row.material_version, " ", core::Name(row.auth), " ",
-                      core::Name(row.state), " ", core::Name(row.cause), " ",
-                      Nanos(row.next_recover), "\n");
+                      row.document->revision, " ", row.document->priority, " ",
+                      row.document->group.view(), " ", row.material_version, " ",
+                      core::Name(row.auth), " ", core::Name(row.state), " ", core::Name(row.cause),
+                      " ", Nanos(row.next_recover), "\n");
       return true;
     });
     for (const std::string id : {"a", "b", "c", "d"}) {

@@ -23,9 +23,11 @@ namespace sidecar = credbroker::sidecar;
 
 constexpr char kConfig[] = R"(
 routes:
-  - {name: a, match: {host: "*.example.com", path_prefix: /v1/}, providers: [claude], model_query: model}
+  - {name: a, match: {host: "*.example.com", path_prefix: /v1/}, providers: [claude],
+     model_query: model}
   - {name: b, match: {headers: {x-team: blue}}, providers: [openai], model_header: x-model}
-  - {name: c, match: {path_prefix: /v1beta/}, providers: [gemini], model_path_prefix: /v1beta/models/}
+  - {name: c, match: {path_prefix: /v1beta/}, providers: [gemini],
+     model_path_prefix: /v1beta/models/}
   - {name: d, match: {host: shadow}, providers: [claude], shadow: true, session_header: x-s}
 )";
 

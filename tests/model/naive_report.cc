@@ -173,7 +173,8 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
                          earlier_reports_.emplace(claims.epoch, claims.seq.number()).second);
     if (!counts) {
       // Nothing changes.
-    } else if (of_secret && (named ? command.material_version : claims.material_version) < current) {
+    } else if (of_secret &&
+               (named ? command.material_version : claims.material_version) < current) {
       want.disposition = Disposition::kStale;
       want.advice = core::Advice::kRetrySame;
     } else if (command.early) {

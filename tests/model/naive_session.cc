@@ -268,7 +268,8 @@ void NaivePool::Told(const core::Effects& effects) {
     held.insert(lease.uid);
     Expect(!lease.usable || MayBeHandedOut(lease),
            absl::StrCat("lease ", seq, lease.for_stock ? " in stock" : "", " of ",
-                        ByUid(lease.uid)->document->id.view(), " may be handed out and was not revoked"));
+                        ByUid(lease.uid)->document->id.view(),
+                        " may be handed out and was not revoked"));
     if (LookAt(*ByUid(lease.uid), "").state == State::kDisabled) disabled.insert(lease.uid);
   }
   // Whoever waits for a disable is told, even where it was not to be handed out before.

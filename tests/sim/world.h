@@ -48,7 +48,8 @@ class World {
  private:
   std::string Group(uint64_t event) const;
   uint64_t seed_;
-  bool large_ = false, rules_ = false, labels_ = false, egress_ = false, tight_ = false, sessions_ = false;
+  bool large_ = false, rules_ = false, labels_ = false, egress_ = false, tight_ = false,
+       sessions_ = false;
   int size_ = 3, groups_ = 1, providers_ = 1;
 };
 

@@ -30,9 +30,7 @@ class SessionFixture : public PoolFixture {
     if (model_cap > 0) document->max_in_flight_per_model = model_cap;
     return document;
   }
-  core::SessionId Open(const std::string& whose = "p1") {
-    return pool->OpenSession(whose, now);
-  }
+  core::SessionId Open(const std::string& whose = "p1") { return pool->OpenSession(whose, now); }
   // The id granted, or the refusal's name; the lease is the last of `leases`.
   std::string PickIn(core::SessionId session, const std::string& model = "m",
                      absl::Duration max_wait = absl::ZeroDuration(),
