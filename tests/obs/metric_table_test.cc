@@ -31,10 +31,10 @@ TEST_P(MetricTable, HasOneLineOfHelpAndOnlyClosedLabels) {
   const std::string help = spec.help;
   EXPECT_GT(help.size(), 10U);
   EXPECT_EQ(help.find_first_of("\n\\"), std::string::npos);
-  const std::set<std::string> allowed = {"group",       "provider",     "outcome",     "state",
-                                         "cause",       "event",        "result",      "source",
-                                         "disposition", "version",      "revision",    "compiler",
-                                         "grpc_type",   "grpc_service", "grpc_method", "grpc_code"};
+  const std::set<std::string> allowed = {
+      "group",    "provider",  "outcome",      "state",       "cause",    "event",
+      "result",   "source",    "item",         "disposition", "version",  "revision",
+      "compiler", "grpc_type", "grpc_service", "grpc_method", "grpc_code"};
   for (size_t i = 0; i < spec.LabelCount(); ++i) {
     EXPECT_TRUE(allowed.contains(spec.labels[i])) << spec.name << " has label " << spec.labels[i];
   }
