@@ -26,6 +26,7 @@ http:
 access_log:
   unix_socket: {{path: "{folder}/access.sock"}}
   udp: "127.0.0.1:{udp}"
+limits: {{drain_timeout: 0s}}
 log_level: debug
 """
 
