@@ -181,7 +181,15 @@ TEST(GoodFile, ShowsTheDefaultsItUses) {
       "    timeout: 2s\n"
       "    failures: 3\n"
       "  drain_timeout: 5s\n"
-      "  drain_delay: 0s\n";
+      "  drain_delay: 0s\n"
+      "sessions:\n"
+      "  ttl: 15s\n"
+      "  grace: 15s\n"
+      "  ping_interval: 5s\n"
+      "  cancel_within: 5s\n"
+      "  max_sessions: 4096\n"
+      "  max_sessions_per_principal: 1024\n"
+      "  max_leases: 100000\n";
   EXPECT_EQ(Describe(*loaded), expected);
 }
 

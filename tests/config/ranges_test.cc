@@ -71,7 +71,8 @@ TEST(Ranges, AreThoseOfTheSchemasComments) {
     if (absl::StrContains(comments.at(field), "The same per model")) continue;
     const std::set<double> said = Quantities(comments.at(field));
     // Bounded by another field.
-    const bool open = field == "Limits.max_parked_per_principal";
+    const bool open = field == "Limits.max_parked_per_principal" ||
+                      field == "Sessions.max_sessions_per_principal";
     EXPECT_TRUE(open || said.contains(range.max));
     EXPECT_TRUE(range.min <= 1 || said.contains(range.min));
     EXPECT_TRUE(said.contains(range.fallback)) << range.fallback;
@@ -85,7 +86,8 @@ TEST(Ranges, AreThoseOfTheSchemasComments) {
       return d == absl::ZeroDuration() || said.contains(absl::ToDoubleMilliseconds(d));
     };
     // Bounded by another field, or not at all but by what a record can hold.
-    const bool open = field == "Limits.default_ttl" || field == "PolicyRow.hint_floor";
+    const bool open = field == "Limits.default_ttl" || field == "PolicyRow.hint_floor" ||
+                      field == "Sessions.ping_interval";
     EXPECT_TRUE(open || says(range.max));
     EXPECT_TRUE(field == "Ladder.max" || says(range.min));
     EXPECT_TRUE(!range.fallback.has_value() || says(*range.fallback));

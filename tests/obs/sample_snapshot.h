@@ -39,6 +39,10 @@ inline PoolSnapshot SamplePool() {
   pool.affinity_bindings = 9;
   pool.affinity_rebinds_total = 2;
   pool.model_records_dropped_total = 1;
+  pool.sessions = {{"open", 3}, {"detached", 1}};
+  pool.session_events = {{"opened", 4}};
+  pool.session_items = {{"grants", 70}};
+  pool.session_leases = 12;
   return pool;
 }
 

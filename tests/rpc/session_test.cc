@@ -237,47 +237,6 @@ TEST_F(SessionRpcTest, DisableWithWaitAnswersAfterTheAcknowledgement) {
   EXPECT_TRUE(answered);
 }
 
-size_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  size_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-}
-
-TEST_F(SessionRpcTest, AClientThatNeverReadsIsCutAndCostsBoundedMemory) {
-  session::Terms terms;
-  terms.ttl = absl::Seconds(2);
-  registry().SetTerms(terms);
-  for (int i = 0; i < 32; ++i) ASSERT_TRUE(Create("c" + std::to_string(i)).ok());
-  Stream stream(*broker_);
-  stream.Hello();
-  stream.Stock(1);
-  const size_t before = ResidentBytes();
-  // It asks for as much as fits a message, and reads none of it.
-  const absl::Time began = absl::Now();
-  size_t written = 0;
-  // Stuck writes cut it, or its silence while its own writes are held back, whichever is seen
-  // first.
-  const auto ended = [&] {
-    return registry().counters().cut.value() + registry().counters().silent.value();
-  };
-  while (ended() == 0 && absl::Now() - began < absl::Seconds(30)) {
-    v1::SessionRequest request = stream.Next();
-    for (int i = 0; i < 500; ++i) {
-      v1::SessionReport* report = request.add_reports();
-      report->set_lease(static_cast<uint64_t>(i) + 1);
-      report->mutable_item()->set_http_status(200);
-    }
-    if (written < 2'000 && stream.Write(request)) ++written;
-    std::this_thread::yield();
-  }
-  EXPECT_EQ(ended(), 1u);
-  EXPECT_LT(ResidentBytes() - before, size_t{64} << 20);
-  const grpc::StatusCode code = stream.Status().error_code();
-  EXPECT_TRUE(code == grpc::StatusCode::RESOURCE_EXHAUSTED || code == grpc::StatusCode::CANCELLED)
-      << code;
-}
-
 TEST_F(SessionRpcTest, StopsInTimeWithOpenSessionsAndTellsThemToGo) {
   ASSERT_TRUE(Create("a").ok());
   Stream obedient(*broker_), deaf(*broker_);
