@@ -7,8 +7,8 @@
 // latency is that of a message), acquire (the same with single acquires), revoke (one session
 // reports 429 on --count credentials, one after the other; latency is from the answer to that
 // report to the revocation on another session). A pair is one lease granted and reported. One
-// thread and one completion queue, but for revoke. --save writes the answer to one message of
-// --batch items.
+// thread and one completion queue, but for revoke. A single session is measured once it was told of
+// every credential. --save writes the answer to one message of --batch items.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -73,6 +73,10 @@ struct Load {
   explicit Load(const Options& given) : options(given) {}
   const Options& options;
   grpc::CompletionQueue queue;
+  void Begin(Clock::time_point now) {
+    measured_from = now + Span(options.warm_up);
+    stop = measured_from + Span(options.seconds);
+  }
   Clock::time_point measured_from, stop;
   uint64_t pairs = 0, messages = 0, answers = 0, refused = 0;
   std::vector<uint32_t> nanoseconds;
@@ -88,7 +92,8 @@ class Lane {
     Step step;
   };
 
-  Lane(Load& load, v1::BrokerService::Stub& stub) : load_(load) {
+  Lane(Load& load, v1::BrokerService::Stub& stub)
+      : load_(load), learning_(load.options.sessions == 1) {
     call_ = stub.PrepareAsyncSession(&context_, &load_.queue);
     call_->StartCall(&start_);
   }
@@ -106,13 +111,17 @@ class Lane {
         return true;
       case Step::kRead:
         if (!ok) return Finish();
-        OnAnswer();
+        if (learning_) {
+          Learn();
+        } else {
+          OnAnswer();
+        }
         call_->Read(&response_, &read_);
-        Fill();
+        Go();
         return true;
       case Step::kWrite:
         writing_ = false;
-        if (ok) Fill();
+        if (ok) Go();
         return true;
       case Step::kFinish:
         return false;
@@ -132,9 +141,45 @@ class Lane {
     call_->Write(request_, &write_);
   }
 
+  void Go() {
+    if (writing_ || !welcome_ || closing_) return;
+    if (learning_) {
+      Study();
+    } else {
+      Fill();
+    }
+  }
+
+  // Draws and reports, until nothing came that is new.
+  void Study() {
+    if (number_ > 1 && processed_ < number_) return;
+    if (number_ > 1 && !news_) {
+      learning_ = false;
+      load_.Begin(Clock::now());
+      return Fill();
+    }
+    request_.Clear();
+    request_.set_number(++number_);
+    request_.mutable_succeeded_leases()->Swap(&waiting_);
+    waiting_.Clear();
+    request_.add_prefetches()->set_target(1);
+    request_.mutable_prefetches(0)->set_count(512);
+    news_ = false;
+    Send();
+  }
+  void Learn() {
+    welcome_ = welcome_ || response_.has_welcome();
+    processed_ = std::max(processed_, response_.processed());
+    news_ = news_ || !response_.credentials().empty();
+    for (const v1::SessionStock& stock : response_.stocks()) waiting_.MergeFrom(stock.leases());
+    if (!news_ && processed_ == number_ && !waiting_.empty()) {
+      granted_.emplace_back();
+      granted_.back().Swap(&waiting_);
+    }
+  }
+
   // Sends as long as it may: a message for each that was answered.
   void Fill() {
-    if (writing_ || !welcome_ || closing_) return;
     const Clock::time_point now = Clock::now();
     if (now >= load_.stop) {
       if (began_.empty()) {
@@ -185,7 +230,7 @@ class Lane {
       Answered(now, load_.options.batch);
     }
     ++load_.answers;
-    if (!load_.options.save.empty() && !load_.saved && number_ > 200 &&
+    if (!load_.options.save.empty() && !load_.saved && load_.messages > 50 &&
         response_.credentials().empty() && response_.stocks_size() <= 1 &&
         (response_.stocks_size() == 1 || response_.grants_size() == load_.options.batch)) {
       load_.saved = true;
@@ -216,6 +261,8 @@ class Lane {
   v1::SessionRequest request_;
   v1::SessionResponse response_;
   uint64_t number_ = 0, calls_ = 0;
+  uint64_t processed_ = 0;
+  bool learning_, news_ = true;
   bool writing_ = false, welcome_ = false, closing_ = false, finishing_ = false;
   std::deque<Clock::time_point> began_;
   std::deque<google::protobuf::RepeatedField<uint64_t>> granted_;
@@ -228,8 +275,7 @@ int RunLoad(const Options& options) {
   Load load(options);
   const auto stub = v1::BrokerService::NewStub(Connect(options));
   const Clock::time_point start = Clock::now();
-  load.measured_from = start + Span(options.warm_up);
-  load.stop = load.measured_from + Span(options.seconds);
+  load.Begin(start);
   std::vector<std::unique_ptr<Lane>> lanes;
   for (int i = 0; i < options.sessions; ++i) lanes.push_back(std::make_unique<Lane>(load, *stub));
   int open = options.sessions, failed = 0;
