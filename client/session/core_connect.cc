@@ -34,7 +34,7 @@ void SessionCore::Handle(StreamEvent& event) {
       writing_ = false;
       break;
     case StreamEvent::Kind::kMessage:
-      if (cut_.ok()) OnMessage(*event.message);
+      if (open_ && cut_.ok()) OnMessage(*event.message);
       break;
     case StreamEvent::Kind::kClosed:
       OnClosed(cut_.ok() ? event.status : cut_);

@@ -38,6 +38,7 @@ void FakeBroker::Queue(Event event) {
 }
 
 void FakeBroker::Answer(v1::SessionResponse response) {
+  if (!open_) return;  // there is nobody
   if (!answering_) {
     unanswered_.MergeFrom(response);
     return;
@@ -66,6 +67,7 @@ void FakeBroker::Break(absl::Status status) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!open_) return;
   open_ = false;
+  unanswered_.Clear();
   {
     const std::lock_guard<std::mutex> queue_lock(queue_mutex_);
     events_.clear();
@@ -147,7 +149,7 @@ std::string FakeBroker::Choose(const v1::AcquireRequest& request, bool for_stock
 
 uint64_t FakeBroker::Grant(const std::string& id, const std::string& model) {
   const uint64_t number = ++last_lease_;
-  leases_[number] = {id, model, number};
+  leases_[number] = {id, model, ++last_order_};
   return number;
 }
 
@@ -166,7 +168,7 @@ void FakeBroker::Prefetch(const v1::SessionPrefetch& prefetch, v1::SessionRespon
     stock->add_leases(Grant(id, target.model()));
   }
   stock->add_models(target.model());
-  stock->set_order(last_lease_);
+  stock->set_order(last_order_);
   ToWire(Now(), stock->mutable_grant_time());
   ToWire(Now() + FromWire(target.ttl()), stock->mutable_expire_time());
 }
@@ -183,7 +185,7 @@ void FakeBroker::Acquire(const v1::SessionAcquire& acquire, v1::SessionResponse*
   grant->set_credential(Announce(id, response));
   grant->set_lease(Grant(id, acquire.request().model()));
   grant->set_model(acquire.request().model());
-  grant->set_order(last_lease_);
+  grant->set_order(last_order_);
   ToWire(Now(), grant->mutable_grant_time());
   ToWire(Now() + FromWire(acquire.request().ttl()), grant->mutable_expire_time());
 }
@@ -206,11 +208,11 @@ void FakeBroker::Resume(const v1::SessionHello& hello, v1::SessionResponse* resp
       answer->set_lease(lease.lease());
     } else {
       const uint64_t number = ++last_lease_;
-      kept[number] = {id, lease.model(), number};
+      kept[number] = {id, lease.model(), ++last_order_};
       answer->set_lease(number);
     }
     answer->set_credential(Announce(id, response));
-    answer->set_order(last_lease_);
+    answer->set_order(last_order_);
   }
   released_ += leases_.size() > kept.size() ? leases_.size() - kept.size() : 0;
   leases_ = std::move(kept);
@@ -308,6 +310,7 @@ void FakeBroker::Restart() {
   leases_.clear();
   session_id_.clear();
   last_lease_ += uint64_t{1} << 40;
+  last_order_ = 0;
 }
 
 void FakeBroker::RefuseStock(const std::string& reason) {
@@ -340,7 +343,7 @@ uint64_t FakeBroker::Revoke(const std::string& id, v1::SessionRevocationReason r
   revocation->set_number(++last_revocation_);
   revocation->set_credential(Announce(id, &response));
   revocation->set_model(model);
-  revocation->set_covers(last_lease_);
+  revocation->set_covers(last_order_);
   revocation->set_reason(reason);
   revocation->set_cause(v1::CAUSE_RATE_LIMITED);
   Answer(std::move(response));
@@ -433,6 +436,10 @@ bool FakeBroker::half_closed() const {
   return half_closed_;
 }
 uint64_t FakeBroker::last_order() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return last_order_;
+}
+uint64_t FakeBroker::last_lease() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return last_lease_;
 }

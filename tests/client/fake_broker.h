@@ -60,7 +60,7 @@ class FakeBroker final : public Stream {
   void SetAnswering(bool answering);
   // Records nothing of what it is sent: for runs without end.
   void SetForgetful(bool forgetful);
-  // Forgets its sessions and leases, as a restart does; adopts by ticket.
+  // Forgets its sessions and leases, as a restart does, and counts orders from 1; adopts by ticket.
   void Restart();
   // What it grants for stock: nothing, with this reason, if not empty.
   void RefuseStock(const std::string& reason);
@@ -95,8 +95,9 @@ class FakeBroker final : public Stream {
   bool half_closed() const;
   // Sees each acknowledgement as it comes, on the session's thread.
   void OnAcknowledged(std::function<void(uint64_t)> seen);
-  // The order of the newest lease.
+  // The order and the number of the newest lease.
   uint64_t last_order() const;
+  uint64_t last_lease() const;
   // Of the broker's clock, as in grant times.
   int64_t NowUnixNanos() const { return absl::ToUnixNanos(Now()); }
 
@@ -155,6 +156,7 @@ class FakeBroker final : public Stream {
   int sessions_ = 0;
   std::map<uint64_t, Lease> leases_;
   uint64_t last_lease_ = 0;
+  uint64_t last_order_ = 0;
   uint64_t last_revocation_ = 0;
 
   std::vector<v1::SessionRequest> written_;

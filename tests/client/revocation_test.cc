@@ -62,7 +62,7 @@ TEST_F(Revocation, OfOneLeaseConcernsThatLeaseAlone) {
   Start();
   const TargetId target = DeclareStock(0, 0);
   Lease one = TakeDirect(target);
-  const uint64_t number = broker_.last_order();
+  const uint64_t number = broker_.last_lease();
   Lease two = TakeDirect(target);
   broker_.EndLease(number);
   Settle();
@@ -147,6 +147,22 @@ TEST_F(Revocation, OfAGrantOnItsWayAsksAgain) {
   ASSERT_TRUE(answer->answered());
   ASSERT_TRUE(answer->result->ok());
   EXPECT_EQ(answer->lease().credential_id(), "b");
+}
+
+TEST_F(Revocation, IsForgottenWithTheSessionItBelongedTo) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  broker_.Revoke("a", v1::SESSION_REVOCATION_REASON_COOLING);
+  Settle();
+  EXPECT_EQ(InStock(), 0);
+  // A broker that restarted counts its orders anew, below what was revoked.
+  broker_.Restart();
+  broker_.Break();
+  broker_.Renew("a");
+  Pass(absl::Seconds(1));
+  shared_->TakeStock(target);  // wakes the stock, if nobody did
+  Pass(absl::Seconds(1));
+  EXPECT_GT(InStock(), 0);
 }
 
 }  // namespace

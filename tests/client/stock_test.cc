@@ -288,6 +288,23 @@ TEST_F(Direct, ExcludesWhatTheCallerNames) {
   }
 }
 
+TEST_F(Direct, AsksAgainOnTheNextStreamWhereTheAnswerWasLost) {
+  Start();
+  const TargetId target = DeclareStock(0);
+  broker_.SetAnswering(false);
+  auto answer = Ask(target);
+  EXPECT_EQ(broker_.leases().size(), 1);
+  const uint64_t lost = broker_.last_lease();
+  broker_.Break();
+  broker_.SetAnswering(true);
+  Pass(absl::Seconds(1));
+  ASSERT_TRUE(answer->answered());
+  ASSERT_TRUE(answer->result->ok());
+  // The first grant was not named in the hello, and so released.
+  EXPECT_EQ(broker_.leases().size(), 1);
+  EXPECT_FALSE(broker_.leases().contains(lost));
+}
+
 TEST_F(Direct, IsRefusedWhenTooManyLeasesLive) {
   options_.max_leases = 3;
   Start();
