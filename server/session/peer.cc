@@ -235,9 +235,11 @@ void SessionPeer::Acknowledge(uint64_t number) {
   if (number <= acknowledged_) return;
   acknowledged_ = std::min(number, outbox_.newest_revocation());
   host_.counters().acknowledged.Increment();
+  // A copy: the analysis does not follow the lock into a lambda.
+  const uint64_t seen = acknowledged_;
   const auto first_settled =
       std::partition(awaited_.begin(), awaited_.end(),
-                     [&](const Awaited& awaited) { return awaited.number > acknowledged_; });
+                     [seen](const Awaited& awaited) { return awaited.number > seen; });
   settled.assign(std::make_move_iterator(first_settled), std::make_move_iterator(awaited_.end()));
   awaited_.erase(first_settled, awaited_.end());
 }
