@@ -91,13 +91,11 @@ class Lane {
     Lane* lane;
     Step step;
   };
-
   Lane(Load& load, v1::BrokerService::Stub& stub)
       : load_(load), learning_(load.options.sessions == 1) {
     call_ = stub.PrepareAsyncSession(&context_, &load_.queue);
     call_->StartCall(&start_);
   }
-
   // False: the stream is over.
   bool On(Step step, bool ok) {
     switch (step) {
@@ -140,7 +138,6 @@ class Lane {
     writing_ = true;
     call_->Write(request_, &write_);
   }
-
   void Go() {
     if (writing_ || !welcome_ || closing_) return;
     if (learning_) {
@@ -149,7 +146,6 @@ class Lane {
       Fill();
     }
   }
-
   // Draws and reports, until nothing came that is new.
   void Study() {
     if (number_ > 1 && processed_ < number_) return;
@@ -177,7 +173,6 @@ class Lane {
       granted_.back().Swap(&waiting_);
     }
   }
-
   // Sends as long as it may: a message for each that was answered.
   void Fill() {
     const Clock::time_point now = Clock::now();
@@ -211,7 +206,6 @@ class Lane {
     began_.push_back(now);
     Send();
   }
-
   void OnAnswer() {
     welcome_ = welcome_ || response_.has_welcome();
     const Clock::time_point now = Clock::now();
@@ -243,7 +237,6 @@ class Lane {
       whole.SerializeToOstream(&file);
     }
   }
-
   void Answered(Clock::time_point now, int leases) {
     if (began_.empty()) return;
     if (began_.front() >= load_.measured_from && now < load_.stop) {
@@ -253,7 +246,6 @@ class Lane {
     }
     began_.pop_front();
   }
-
   Load& load_;
   grpc::ClientContext context_;
   std::unique_ptr<Call> call_;
@@ -326,7 +318,6 @@ class Reader {
     context_.TryCancel();
     thread_.join();
   }
-
   // Waits until `done` under the lock.
   template <typename Done>
   bool Wait(Done done) {
