@@ -57,6 +57,7 @@ class SidecarCase(cases.BrokerCase):
             status = self.status(name)
             self.assertEqual(status['state'], 'CREDENTIAL_STATE_AVAILABLE', status)
             self.assertNotIn('cause', status)
+            self.assertNotIn('availability', status)    # no model of it either
             self.assertFalse(status.get('halfOpen'), status)
 
 

@@ -19,6 +19,7 @@ class Call:
     mode: str
     sidecar: object
     path: str
+    reason: str = ''    # of a refusal
 
 
 class Load:
@@ -64,7 +65,8 @@ def once(sidecar, path, upstream, dispositions=None):
     leased = time.monotonic()
     header = answer.headers.get('authorization', '')
     call = Call(began, leased, answer.status, header.removeprefix('Bearer '),
-                answer.headers.get('x-credbroker-mode', ''), sidecar, path)
+                answer.headers.get('x-credbroker-mode', ''), sidecar, path,
+                answer.json()['error']['message'] if answer.status >= 400 else '')
     if not call.token:
         return call
     item = {'lease': answer.headers['x-credbroker-lease']}

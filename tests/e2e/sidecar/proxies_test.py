@@ -88,19 +88,22 @@ class Behind:
         until('m1 waits', lambda: self.status('a').get('waitingModels') == ['m1'], 5)
 
     def test_a_broken_upstream_connection_penalises_nobody(self):
-        self.create('a', maxInFlight=4)
-        self.upstream.answer('key-a', Answer(reset='head'))
-        self.assertEqual(self.ask(method='POST', body=b'{}').status, 502)
-        self.idle('a')
-        self.unpenalised('a')
-        self.upstream.answer('key-a', Answer(reset='body', body=b'half an an'))
+        names = ('a', 'b')    # of one alone a 5xx would not be held against it
+        for name in names:
+            self.create(name, maxInFlight=4)
+        self.upstream.answer(None, Answer(reset='head'))
+        for _ in names:
+            self.assertEqual(self.ask(method='POST', body=b'{}').status, 502)
+        self.idle(*names)
+        self.unpenalised(*names)
+        self.upstream.answer(None, Answer(reset='body', body=b'half an an'))
         got = web.raw(self.proxy.socket, f'POST {self.path} HTTP/1.1\r\nHost: x\r\n'
                       'Content-Length: 2\r\n\r\n{}'.encode(), 3)
         self.assertIn(b'200', got.split(b'\r\n')[0])
         self.assertTrue(got.endswith(b'half an an'), got)
-        self.idle('a')
-        self.unpenalised('a')
-        self.assertEqual(len(self.upstream.seen), 2)    # nothing was tried twice
+        self.idle(*names)
+        self.unpenalised(*names)
+        self.assertEqual(len(self.upstream.seen), 3)    # nothing was tried twice
 
     def test_a_client_that_leaves_penalises_nobody_and_stops_the_upstream_call(self):
         self.create('a', maxInFlight=4)
