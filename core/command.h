@@ -201,6 +201,9 @@ struct ReportCommand {
   uint64_t material_version = 0;
   // When it happened, the time the verdict's durations count from; cut to between grant and now.
   absl::Time happened = absl::InfiniteFuture();
+  // Leave the document out of the reply to a report that ends a live lease: nobody looks at it, and
+  // holding it touches memory that is cold in a large fleet.
+  bool terse = false;
 };
 
 struct ReportReply {

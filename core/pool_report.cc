@@ -65,7 +65,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
     EndLease(subject.cell, LeaseEnd::kExpired, effects);
   }
   const bool live = lease != nullptr && lease->end == LeaseEnd::kLive;
-  reply.document = records.at(slot).document;
+  if (!live || !command.terse) reply.document = records.at(slot).document;
   if (lease != nullptr && !live && lease->reported) {
     ++totals.reports_duplicate;
     reply.disposition = Disposition::kDuplicate;

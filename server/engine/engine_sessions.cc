@@ -91,7 +91,9 @@ class Applier {
     for (; succeeded_ < batch_.succeeded.size() && budget_ > 0; ++succeeded_, --budget_) {
       const uint64_t number = batch_.succeeded[succeeded_];
       const core::SessionLease lease = LeaseOf(batch_.session, number);
-      core::ReportCommand command{.session_lease = &lease, .verdict = plain_success_.get()};
+      core::ReportCommand command{.session_lease = &lease,
+                                  .verdict = plain_success_.get(),
+                                  .terse = plain_success_ != nullptr};
       if (plain_success_ == nullptr) command.verdict = &extra_verdicts_[succeeded_].verdict;
       core::ReportReply reply = pool.Report(command, now, effects);
       if (reply.disposition == core::Disposition::kAccepted) {

@@ -83,7 +83,10 @@ std::unique_ptr<v1::SessionResponse> Outbox::Take() {
 }
 
 void Outbox::GiveBack(std::unique_ptr<v1::SessionResponse> message) {
-  if (spare_.size() >= kSpares || message->SpaceUsedLong() > kKeepBytes) return;
+  // Its size as it was serialized: counting the memory would take longer than making it anew.
+  if (spare_.size() >= kSpares || static_cast<size_t>(message->GetCachedSize()) > kKeepBytes) {
+    return;
+  }
   message->Clear();
   spare_.push_back(std::move(message));
 }

@@ -37,7 +37,7 @@ class Outbox {
   bool empty() const { return ready_.empty() && revocations_.empty(); }
   size_t bytes() const { return bytes_; }
   size_t revocations() const { return revocations_.size() - void_; }
-  // The next message, to be given back when it is serialized. Null: nothing to say.
+  // The next message, to be given back once it was serialized. Null: nothing to say.
   std::unique_ptr<v1::SessionResponse> Take();
   void GiveBack(std::unique_ptr<v1::SessionResponse> message);
   void Clear();
