@@ -65,7 +65,7 @@ class Text {
   static constexpr uint64_t kEmpty = 1;
   static constexpr size_t kInside = 7;
 
-  char* Block() const { return reinterpret_cast<char*>(static_cast<uintptr_t>(word_)); }
+  char* Block() const { return std::bit_cast<char*>(word_); }
   size_t BlockSize() const {
     uint32_t size;
     std::memcpy(&size, Block(), sizeof size);

@@ -75,11 +75,17 @@ TEST_F(Connect, BacksOffWithFullJitterBetween50MillisecondsAnd5Seconds) {
   };
   EXPECT_THAT(waits, testing::ElementsAre(near(50), near(100), near(200), near(400), near(800),
                                           near(1600), near(3200), near(5000), near(5000)));
-  // And at the other end of the jitter at once.
-  random_->SetFraction(0);
+  // It begins anew once a stream has worked.
   broker_.SetReachable(true);
   Pass(absl::Seconds(6));
   EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+  broker_.Break();
+  Settle();
+  EXPECT_EQ(shared_->state(), ConnectionState::kReconnecting);
+  Pass(absl::Milliseconds(60), absl::Milliseconds(10));
+  EXPECT_EQ(shared_->state(), ConnectionState::kConnected);
+  // And at the other end of the jitter at once.
+  random_->SetFraction(0);
   broker_.Break();
   Settle();
   EXPECT_EQ(shared_->state(), ConnectionState::kConnected);

@@ -431,6 +431,10 @@ uint64_t FakeBroker::acknowledged() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return acknowledged_;
 }
+bool FakeBroker::woken() {
+  const std::lock_guard<std::mutex> lock(queue_mutex_);
+  return woken_;
+}
 bool FakeBroker::half_closed() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return half_closed_;

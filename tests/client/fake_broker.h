@@ -93,6 +93,8 @@ class FakeBroker final : public Stream {
   size_t expired() const;
   uint64_t acknowledged() const;
   bool half_closed() const;
+  // Since the last Poll.
+  bool woken();
   // Sees each acknowledgement as it comes, on the session's thread.
   void OnAcknowledged(std::function<void(uint64_t)> seen);
   // The order and the number of the newest lease.

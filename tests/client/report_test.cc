@@ -322,15 +322,17 @@ TEST_F(Close, SaysThatAReportThatComesAfterItIsNotDelivered) {
   StartWith(8);
   Lease lease = Take();
   Lease later = Take();
+  Lease between = Take();
   BeginClose(absl::Seconds(5));
   std::vector<ReportAnswer> answers;
   const auto keep = [&](const ReportAnswer& answer) { answers.push_back(answer); };
   lease.Report(Outcome::Status(500), keep);
   Settle();
+  between.Report(Outcome::Status(500), keep);
   shared_->Stop();
   later.Report(Outcome::Status(500), keep);
   core_->DropNotes();
-  ASSERT_EQ(answers.size(), 2);
+  ASSERT_EQ(answers.size(), 3);
   EXPECT_EQ(answers[0].disposition, v1::REPORT_DISPOSITION_UNKNOWN);
   EXPECT_EQ(answers[1].disposition, v1::REPORT_DISPOSITION_UNKNOWN);
 }

@@ -159,10 +159,13 @@ TEST_F(Revocation, IsForgottenWithTheSessionItBelongedTo) {
   broker_.Restart();
   broker_.Break();
   broker_.Renew("a");
+  const size_t released = broker_.released();
   Pass(absl::Seconds(1));
   shared_->TakeStock(target);  // wakes the stock, if nobody did
   Pass(absl::Seconds(1));
   EXPECT_GT(InStock(), 0);
+  // None of it was taken for something that was revoked.
+  EXPECT_LE(broker_.released(), released + 1);
 }
 
 }  // namespace

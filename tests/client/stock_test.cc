@@ -41,6 +41,16 @@ TEST_F(Stock, IsRefilledWhenHalfOfItIsGone) {
   EXPECT_EQ(InStock(), 8);
 }
 
+TEST_F(Stock, WakesItsSessionWhenHalfOfItIsGone) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  std::vector<Lease> held;
+  for (int i = 0; i < 3; ++i) held.push_back(*shared_->TakeStock(target));
+  EXPECT_FALSE(broker_.woken());
+  held.push_back(*shared_->TakeStock(target));
+  EXPECT_TRUE(broker_.woken());
+}
+
 TEST_F(Stock, DoublesWhenItWasFoundEmptyUpToItsMaximum) {
   Start();
   const TargetId target = DeclareStock(4, 12);
@@ -56,7 +66,10 @@ TEST_F(Stock, DoublesWhenItWasFoundEmptyUpToItsMaximum) {
 
 TEST_F(Stock, GoesBackWhenNobodyUsedItForAMinute) {
   Start();
-  const TargetId target = DeclareStock(8);
+  Target wanted;
+  wanted.ttl = absl::Minutes(10);  // its age is no reason yet
+  wanted.stock = {.max = 8, .initial = 8};
+  const TargetId target = Declare(wanted);
   Pass(absl::Seconds(50));
   EXPECT_EQ(InStock(), 8);
   Pass(absl::Seconds(11));
@@ -147,6 +160,25 @@ TEST_F(Stock, UsesTheNewestMaterialForLeasesOfBefore) {
   EXPECT_EQ(before->material_version(), 1);
   EXPECT_EQ(after->headers()[0].value.reveal(), "Bearer a v2");
   EXPECT_EQ(after->material_version(), 2);
+}
+
+TEST_F(Stock, TakesAnOlderVersionOfMaterialFromAnotherStreamOnly) {
+  Start();
+  const TargetId target = DeclareStock(8);
+  broker_.Renew("a");
+  Settle();
+  v1::SessionResponse stale;
+  stale.add_credentials()->set_credential(1);
+  stale.mutable_credentials(0)->set_credential_uid("uid-a");
+  stale.mutable_credentials(0)->set_material_version(1);
+  broker_.Send(stale);
+  Settle();
+  EXPECT_EQ(shared_->TakeStock(target)->material_version(), 2);
+  // The broker's store was restored from a copy: what it says now holds.
+  broker_.Add("a");
+  broker_.Break();
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(shared_->TakeStock(target)->material_version(), 1);
 }
 
 TEST_F(Stock, IsSharedBetweenTheShardsOfAllThreads) {
@@ -311,9 +343,11 @@ TEST_F(Direct, IsRefusedWhenTooManyLeasesLive) {
   const TargetId target = DeclareStock(0, 0);
   std::vector<Lease> held;
   for (int i = 0; i < 3; ++i) held.push_back(TakeDirect(target));
+  broker_.TakeWritten();
   auto answer = Ask(target);
   ASSERT_TRUE(answer->answered());
   EXPECT_EQ(LocalReasonOf(answer->status()), LocalReason::kTooManyLeases);
+  EXPECT_TRUE(broker_.TakeWritten().empty());  // not even asked
   held.pop_back();
   Pass(absl::Seconds(1));
   EXPECT_TRUE(TakeDirect(target));
