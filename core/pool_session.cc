@@ -152,6 +152,7 @@ StockLease PoolState::CommitStock(Request& request, const Choice& choice) {
   lease.uid = record.uid;
   lease.material_version = record.material->version;
   lease.model = models.Name(model);
+  if (choice.picked_from != nullptr) WarmUp(*request.group, *choice.picked_from);
   return lease;
 }
 

@@ -176,6 +176,8 @@ class PoolState {
                    Effects& effects);
   void Commit(Request& request, const Choice& choice, Grant* grant, Effects& effects);
   void FillGrant(uint32_t cell, Grant* grant) const;
+  // Asks for the memory of those that `picked_from` will grant soon.
+  void WarmUp(const GroupIndex& group, const ReadySet& picked_from);
   std::optional<AcquireReply> Repeated(const AcquireCommand& command, Effects& effects);
   bool Park(const AcquireCommand& command, const Request& request, const RefusalInfo& refusal,
             AcquireReply* reply);
@@ -318,6 +320,7 @@ class PoolState {
   int64_t ended_retention_ns = 0;  // of settings
   TimerHeap timers;                // by slot
   uint64_t grants = 0;
+  Slot upcoming = kNoSlot;  // whose record was asked for last: a hint, it may be free by now
   // Live leases of a (credential, model), only where a per-model cap is set.
   absl::flat_hash_map<std::pair<Slot, ModelId>, uint32_t> model_in_flight;
   absl::flat_hash_map<uint32_t, std::string> request_of_cell;

@@ -59,6 +59,11 @@ class EarliestReset final : public ReadySet {
     if (!Known(position)) cursor_ = position;
   }
 
+  std::optional<uint32_t> Upcoming() const override {
+    if (!known_.empty()) return std::nullopt;  // the same one again, as a rule
+    return unknown_.NextCyclic(unknown_.NextCyclic(cursor_));
+  }
+
   void Relabel(const IdOrder& order) override {
     const std::vector<uint32_t>& moved = order.moved();
     unknown_ = unknown_.Relabelled(moved);

@@ -34,6 +34,9 @@ class RoundRobin final : public FillFirst {
   void Granted(uint32_t position) override {
     if (!SeededFault("round_robin_stands")) cursor_ = position;
   }
+  std::optional<uint32_t> Upcoming() const override {
+    return members_.NextCyclic(members_.NextCyclic(cursor_));
+  }
   void Relabel(const IdOrder& order) override {
     FillFirst::Relabel(order);
     cursor_ = order.NewCursor(cursor_);

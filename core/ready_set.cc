@@ -4,6 +4,7 @@
 
 namespace credbroker::core {
 
+std::optional<uint32_t> ReadySet::Upcoming() const { return std::nullopt; }
 void ReadySet::Inherit(const ReadySet& /*other*/) {}
 
 std::unique_ptr<ReadySet> ReadySet::Create(Strategy strategy) {

@@ -47,6 +47,10 @@ class ReadySet {
   // The pick was granted: moves the cursor, charges the share. Never called for pins, probes and
   // session-bound grants. Follows its Pick at once; the member may have been erased in between.
   virtual void Granted(uint32_t position) = 0;
+  // The member that the pick after the next one would take, if nobody is turned down and nothing
+  // changes meanwhile: a hint, so that its memory can be asked for before it is needed. Default:
+  // not known.
+  virtual std::optional<uint32_t> Upcoming() const;
 
   // Positions were relabelled; see IdOrder::moved. Cursor and shares are kept. To be called before
   // the newcomer is inserted.

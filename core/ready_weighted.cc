@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -77,6 +78,14 @@ class Weighted final : public ReadySet {
     share.set_pass(before + kUnit / share.weight);
     if (share.present != 0) Rekey(position, before);
     ForgetCredit();
+  }
+
+  std::optional<uint32_t> Upcoming() const override {
+    auto pass = order_.begin();
+    if (pass == order_.end()) return std::nullopt;
+    if (pass->second.size() > 1) return *std::next(pass->second.begin());
+    if (++pass == order_.end()) return std::nullopt;
+    return *pass->second.begin();
   }
 
   void Relabel(const IdOrder& order) override {

@@ -71,6 +71,23 @@ TEST_P(EveryStrategy, RepeatsAPickThatWasNotGranted) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(set->Pick(Any, kNow), first);
 }
 
+// What is asked for early must be what is wanted, or it only costs.
+TEST_P(EveryStrategy, KnowsThePickAfterTheNextOrSaysNothing) {
+  const auto set = ReadySet::Create(GetParam());
+  for (uint32_t position = 3; position < 400; position += 7) set->Insert(position, {});
+  int known = 0;
+  for (int i = 0; i < 200; ++i) {
+    const std::optional<uint32_t> upcoming = set->Upcoming();
+    Take(*set);
+    if (!upcoming.has_value()) continue;
+    ++known;
+    EXPECT_EQ(set->Pick(Any, kNow), upcoming);
+  }
+  const bool goes_round =
+      GetParam() != Strategy::kFillFirst && GetParam() != Strategy::kLeastInFlight;
+  EXPECT_EQ(known, goes_round ? 200 : 0);
+}
+
 // Two sets of the same members: in one positions are relabelled now and then. Their picks must be
 // of the same ids throughout.
 TEST_P(EveryStrategy, PicksTheSameIdsWhateverTheRelabelling) {
