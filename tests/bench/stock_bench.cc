@@ -2,10 +2,10 @@
 // thread and by two at once, with the session's own thread refilling and reporting beside them
 // against a broker in this process.
 //
-//   stock_bench [--smoke] [--seconds N]     default 3 s for each number of threads
+//   stock_bench [--smoke] [--json] [--seconds N]     default 3 s for each number of threads
 //
 // Prints, for each: leases a second, p50, p99 and p99.9 of Acquire and of ReportSuccess in ns, and
-// the share that came out of stock.
+// the share that came out of stock. --json: one line, for tests/bench/run.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include <cstring>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -81,12 +82,34 @@ uint32_t Percentile(std::vector<uint32_t>& all, double fraction) {
   return all[index];
 }
 
-void Print(const std::string& name, std::vector<uint32_t> all) {
+struct Figures {
+  int threads = 0;
+  double per_second = 0, from_stock = 0;
+  std::vector<uint32_t> acquire, report;
+};
+
+void PrintLine(const char* name, std::vector<uint32_t>& all) {
   std::cout << "  " << name << " ns: p50 " << Percentile(all, 0.5) << "  p99 "
             << Percentile(all, 0.99) << "  p99.9 " << Percentile(all, 0.999) << "\n";
 }
 
-bool Measure(int threads, double seconds) {
+void Print(Figures& figures) {
+  std::cout << figures.threads << " thread(s): " << static_cast<int64_t>(figures.per_second)
+            << " leases/s, " << 100 * figures.from_stock << " % from stock\n";
+  PrintLine("acquire", figures.acquire);
+  PrintLine("report ", figures.report);
+}
+
+void PrintJson(Figures& figures) {
+  std::cout << "{\"threads\": " << figures.threads << ", \"per_second\": " << figures.per_second
+            << ", \"from_stock\": " << figures.from_stock
+            << ", \"acquire_p50_ns\": " << Percentile(figures.acquire, 0.5)
+            << ", \"acquire_p99_ns\": " << Percentile(figures.acquire, 0.99)
+            << ", \"report_p50_ns\": " << Percentile(figures.report, 0.5)
+            << ", \"report_p99_ns\": " << Percentile(figures.report, 0.99) << "}";
+}
+
+std::optional<Figures> Measure(int threads, double seconds) {
   auto* broker = new FakeBroker(*SystemClock(), true);
   for (int i = 0; i < 100; ++i) broker->Add(absl::StrCat("c", i));
   broker->SetForgetful(true);
@@ -94,7 +117,7 @@ bool Measure(int threads, double seconds) {
       credbroker::client::SessionOptions{},
       SessionParts{SystemClock(), SystemRandom(), std::make_shared<EpochGate>()},
       std::unique_ptr<Stream>(broker)));
-  if (!session.WaitConnected(absl::Seconds(10))) return false;
+  if (!session.WaitConnected(absl::Seconds(10))) return std::nullopt;
   Target target;
   target.providers = {"openai"};
   target.stock = {.max = 512, .initial = 512};
@@ -116,46 +139,55 @@ bool Measure(int threads, double seconds) {
   for (std::thread& worker : workers) worker.join();
   const double took = std::chrono::duration<double>(Clock::now() - begin).count();
 
-  std::vector<uint32_t> acquire;
-  std::vector<uint32_t> report;
+  Figures figures;
   size_t taken = 0;
   size_t missed = 0;
   for (const Samples& one : samples) {
-    acquire.insert(acquire.end(), one.acquire_ns.begin(), one.acquire_ns.end());
-    report.insert(report.end(), one.report_ns.begin(), one.report_ns.end());
+    figures.acquire.insert(figures.acquire.end(), one.acquire_ns.begin(), one.acquire_ns.end());
+    figures.report.insert(figures.report.end(), one.report_ns.begin(), one.report_ns.end());
     taken += one.taken;
     missed += one.missed;
   }
-  std::cout << threads << " thread(s): " << static_cast<int64_t>(static_cast<double>(taken) / took)
-            << " leases/s, "
-            << 100.0 * static_cast<double>(taken) /
-                   static_cast<double>(std::max<size_t>(taken + missed, 1))
-            << " % from stock\n";
-  Print("acquire", acquire);
-  Print("report ", report);
-  return taken > 0;
+  if (taken == 0) return std::nullopt;
+  figures.threads = threads;
+  figures.per_second = static_cast<double>(taken) / took;
+  figures.from_stock = static_cast<double>(taken) / static_cast<double>(taken + missed);
+  return figures;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   double seconds = 3;
+  bool json = false;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--smoke") == 0) {
       seconds = 0.05;
+    } else if (std::strcmp(argv[i], "--json") == 0) {
+      json = true;
     } else if (std::strcmp(argv[i], "--seconds") == 0 && i + 1 < argc &&
                absl::SimpleAtod(argv[i + 1], &seconds)) {
       ++i;
     } else {
-      std::cerr << "usage: stock_bench [--smoke] [--seconds N]\n";
+      std::cerr << "usage: stock_bench [--smoke] [--json] [--seconds N]\n";
       return 2;
     }
   }
+  const char* before = "[";
   for (const int threads : {1, 2}) {
-    if (!Measure(threads, seconds)) {
+    std::optional<Figures> figures = Measure(threads, seconds);
+    if (!figures) {
       std::cerr << "stock_bench: no lease was taken\n";
       return 1;
     }
+    if (!json) {
+      Print(*figures);
+      continue;
+    }
+    std::cout << before;
+    PrintJson(*figures);
+    before = ", ";
   }
+  if (json) std::cout << "]\n";
   return 0;
 }
