@@ -5,7 +5,8 @@ source "$REPO/tests/steps/functions.bash"
 targets=(hints_fuzz policy_fuzz config_fuzz)
 limit=(-max_total_time=10)
 if [ "$SIZE" != ci ]; then
-  targets+=(import_fuzz filter_fuzz lease_token_fuzz forward_auth_fuzz access_log_fuzz)
+  targets+=(import_fuzz filter_fuzz lease_token_fuzz record_fuzz http_head_fuzz request_fuzz session_fuzz
+    forward_auth_fuzz access_log_fuzz)
   limit=(-max_total_time=60)
 fi
 if [ "$SIZE" = long ]; then limit=(-runs=10000000); fi
