@@ -1,7 +1,8 @@
 # sizes: full long
 # A stranger's first minutes: a fresh Debian 12 root with git and ca-certificates only, a plain clone of
-# what is committed, deploy/quickstart (which installs and builds), again, and --stop. Needs root for
-# mmdebstrap and chroot. CREDBROKER_DEBIAN_MIRROR: another mirror than Debian's own.
+# what is committed, deploy/quickstart (which installs and builds), again, and --stop; with --long
+# tests/run too, as a developer's first. Needs root for mmdebstrap and chroot. CREDBROKER_DEBIAN_MIRROR:
+# another mirror than Debian's own.
 source "$REPO/tests/steps/functions.bash"
 if ((EUID != 0)); then
   case_failed "a fresh root needs root: nothing was tried"
@@ -67,4 +68,24 @@ says "the first run ends with one clear line" '^credbroker is running (process [
 says "the second run does the same" '^credbroker is running (process [0-9]*)\.$' second.log
 says "the keyring is 0400" 'keyring 400' keyring.log
 says "--stop stops it" '^stopped (process' stop.log
+
+# tests_run: tests/run in the root. Certificates and npm settings of this machine, which say how its
+# registry is reached, go along as apt's did.
+tests_run() {
+  cp -rL /etc/ssl/certs/. "$root/etc/ssl/certs/"
+  if [ -e "$HOME/.npmrc" ]; then cp "$HOME/.npmrc" "$root/srv/stranger/.npmrc"; fi
+  inside 'mount -t sysfs sys /sys; mount -t tmpfs shm /dev/shm 2>/dev/null
+    cd /srv/stranger/credbroker
+    start=$SECONDS
+    code=0
+    tests/run || code=$?
+    echo "tests/run: $((SECONDS - start)) s"
+    exit "$code"' | tee "$root/srv/tests.log"
+  return "${PIPESTATUS[0]}"
+}
+if [ "$SIZE" = long ]; then
+  timed "tests/run" timeout 5400 bash -c \
+    "$(declare -f inside tests_run); root='$root' HOME='$HOME' tests_run"
+  says "tests/run ends with its counts" '^[0-9]* passed, 0 failed$' tests.log
+fi
 finish_step
