@@ -35,9 +35,9 @@ struct AcquireCommand {
   absl::Duration max_wait = absl::ZeroDuration();  // 0: answer at once
   bool allow_probe = true;
   SessionId session;  // the lease belongs to it; kNoSession: a unary call. Of the same principal.
-  // For stock: what nobody waits for yet. Never a probe, a pin, a bound or a capped credential, and
-  // answered at once: session_key, credential_id, request_id, allow_probe and max_wait are not
-  // looked at.
+  // For stock: what nobody waits for yet. Never a probe, a pin, a bound or a capped credential, nor
+  // one of a lower tier than a call would be served from, and answered at once: session_key,
+  // credential_id, request_id, allow_probe and max_wait are not looked at.
   bool for_stock = false;
 };
 
@@ -108,7 +108,7 @@ enum class Refusal : uint8_t {
   kReplaced,           // ABORTED: a duplicate of the parked request_id took its place
   kCancelled,          // CANCELLED
   kResumeOnly,         // RESOURCE_EXHAUSTED: capped credentials wait for sessions to resume
-  kNotForStock,        // RESOURCE_EXHAUSTED: only capped or half-open ones could serve now
+  kNotForStock,        // RESOURCE_EXHAUSTED: calls would get capped or half-open ones now
   kTooManyLeases,      // RESOURCE_EXHAUSTED: the principal holds as many as it may
 };
 inline constexpr int kRefusalCount = 20;

@@ -276,19 +276,23 @@ bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int6
   auto admissible = [&](uint32_t position) {
     if (any) return true;
     const Slot slot = request.group->SlotAt(position);
-    if (for_stock && Capped(records.at(slot))) {
-      // Taking it ends the search, in vain.
-      return gave_up = ++request.passed_over > kMostPassedOver;
-    }
     if (held_possible && request.group->ModelStanding(demand, slot) != nullptr) return false;
-    return plain || Admissible(request, slot);
+    if (!plain && !Admissible(request, slot)) return false;
+    if (!for_stock || !Capped(records.at(slot))) return true;
+    // A call could have it. Taking it ends the search, in vain.
+    return gave_up = ++request.passed_over > kMostPassedOver;
   };
   for (auto& [priority, tier] : demand.view->tiers()) {
     if (above.has_value() && priority <= *above) return false;
     if (tier.ready->empty()) continue;
+    const int passed_over = request.passed_over;
     const auto position = tier.ready->Pick(admissible, now);
     if (gave_up) return false;
-    if (!position) continue;
+    if (!position) {
+      // Stock of a lower tier would be handed out ahead of those passed over.
+      if (request.passed_over != passed_over && !Fault("stock_of_lower_tier")) return false;
+      continue;
+    }
     choice->slot = request.group->SlotAt(*position);
     choice->picked_from = tier.ready.get();
     return true;

@@ -1,4 +1,12 @@
 // Sessions: opening to ending, leases for stock, adoption, and what is revoked when.
+//
+// Stock is drawn from the tier that a call would be served from at that moment: the highest one
+// that has anybody for it, capped or not. In that tier capped members are passed over. Where it has
+// nobody else there is no stock at all, though a lower tier could give some: a client takes from
+// stock before it asks, so the lower tier would be used ahead of the higher one. Its calls ask one
+// by one instead and get the capped ones, and when those are busy, who comes after them. A capped
+// member that is at its cap, blocked or half-open keeps nobody from stock, and what was drawn then
+// may be handed out until it expires, though the higher tier be back.
 #include <algorithm>
 #include <string>
 #include <utility>

@@ -106,7 +106,7 @@ struct Request {
   PrincipalId principal;
   std::string session;   // affinity key; empty: none
   bool reading = false;  // a question: renews no binding
-  int passed_over = 0;   // capped members that were no good for stock
+  int passed_over = 0;   // capped members that a call could have had, and stock not
 };
 
 // What would be granted.

@@ -31,6 +31,8 @@ class SessionStream final : public session::Wire {
   void End(const grpc::Status& status) override { stream_->Finish(status); }
   void Cut() override { stream_->Cancel(); }
 
+  const std::shared_ptr<session::SessionPeer>& peer() const { return peer_; }
+
   // The stream's events.
   void OnMessage(grpc::ByteBuffer& bytes) {
     const size_t size = bytes.Length();
@@ -100,6 +102,7 @@ void SessionService::Serve(const CallInfo& info, std::shared_ptr<BidiStream> str
                     .end = [session] { session->OnEnd(); },
                     .written = [session] { session->OnWritten(); },
                     .over = [session] { session->OnOver(); }});
+  registry_.Arrived(session->peer());
   stream->Read();
 }
 

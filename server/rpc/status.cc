@@ -85,9 +85,8 @@ RefusalText TextOf(Refusal refusal) {
       return {v1::ERROR_REASON_RESUME_ONLY,
               "capped credentials wait for the sessions of before the restart"};
     case Refusal::kNotForStock:
-      return {
-          v1::ERROR_REASON_NOT_FOR_STOCK,
-          "only credentials with a cap or half-open ones could serve it; ask for single leases"};
+      return {v1::ERROR_REASON_NOT_FOR_STOCK,
+              "a call would get a credential with a cap or a half-open one; ask for single leases"};
     case Refusal::kTooManyLeases:
       return {v1::ERROR_REASON_LIMIT_REACHED,
               "this principal holds as many live leases as limits.max_leases_per_principal allows; "

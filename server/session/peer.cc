@@ -1,6 +1,7 @@
 #include "server/session/peer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "server/rpc/convert.h"
 #include "server/rpc/status.h"
@@ -11,6 +12,9 @@ namespace {
 
 // Above this, what the client asks is not read until it has read its answers.
 constexpr size_t kHoldReadsBytes = 512 * 1024;
+// With more than that waiting for all sessions together, each may have only so little unread.
+constexpr int64_t kAllQueuedBytes = 32 * 1024 * 1024;
+constexpr size_t kFewBytes = 16 * 1024;
 // Credentials sent anew with one message; the rest follow with the next.
 constexpr size_t kChangedAtOnce = 256;
 constexpr size_t kMaxSuffixes = 64;
@@ -53,7 +57,8 @@ void SessionPeer::OnWritten() {
     in_flight_ = false;
     in_flight_since_ = absl::InfiniteFuture();
     Flush();
-    if (reads_held_ && outbox_.bytes() <= kHoldReadsBytes && !ended_) {
+    const bool must_read = MustRead();
+    if (reads_held_ && !must_read && !ended_) {
       reads_held_ = false;
       read_on = true;
     }
@@ -70,6 +75,7 @@ void SessionPeer::OnOver() {
     ended_ = true;
     wire_ = nullptr;
     outbox_.Clear();
+    host_.AddQueued(-std::exchange(queued_, 0));
     for (const auto& [call, waiter] : calls_) {
       if (waiter.number() != 0) parked.push_back(waiter);
     }
@@ -101,16 +107,26 @@ std::string SessionPeer::id() const {
   return id_;
 }
 
-absl::Time SessionPeer::in_flight_since() const {
+SessionPeer::Behind SessionPeer::BehindSince(absl::Time before) const {
   engine::MutexLock lock(mutex_);
-  return in_flight_since_;
+  if (in_flight_since_ <= before) return Behind::kReading;
+  return unacknowledged_since_ <= before ? Behind::kAcknowledging : Behind::kNothing;
 }
 
 void SessionPeer::ReadOn() {
   engine::MutexLock lock(mutex_);
   if (ended_ || wire_ == nullptr) return;
-  reads_held_ = outbox_.bytes() > kHoldReadsBytes;
+  reads_held_ = MustRead();
   if (!reads_held_) wire_->ReadOn();
+}
+
+// Whether the client must read before it may ask for more.
+bool SessionPeer::MustRead() {
+  const auto bytes = static_cast<int64_t>(outbox_.bytes());
+  const int64_t all = host_.AddQueued(bytes - queued_);
+  queued_ = bytes;
+  return outbox_.bytes() > kHoldReadsBytes ||
+         (outbox_.bytes() > kFewBytes && all > kAllQueuedBytes);
 }
 
 void SessionPeer::Flush() {
@@ -120,7 +136,10 @@ void SessionPeer::Flush() {
   if (message == nullptr) return;
   in_flight_ = true;
   in_flight_since_ = host_.Now();
-  if (!wire_->Send(*message)) in_flight_ = false;  // over; OnOver follows
+  if (!wire_->Send(*message)) {
+    in_flight_ = false;  // over; OnOver follows
+    in_flight_since_ = absl::InfiniteFuture();
+  }
   outbox_.GiveBack(std::move(message));
 }
 
@@ -206,6 +225,7 @@ void SessionPeer::OnRevoked(const core::Revoked& revoked) {
 
 void SessionPeer::Revoke(const core::Revoked& revoked, uint32_t index) {
   host_.counters().revocations.Increment();
+  unacknowledged_since_ = std::min(unacknowledged_since_, host_.Now());
   v1::SessionRevocation revocation = ToRevocation(revoked, index);
   bool room = true;
   if (revoked.model.empty() || suffixes_.empty()) {
@@ -234,6 +254,8 @@ void SessionPeer::Acknowledge(uint64_t number) {
   engine::MutexLock lock(mutex_);
   if (number <= acknowledged_) return;
   acknowledged_ = std::min(number, outbox_.newest_revocation());
+  unacknowledged_since_ =
+      acknowledged_ == outbox_.newest_revocation() ? absl::InfiniteFuture() : host_.Now();
   host_.counters().acknowledged.Increment();
   // A copy: the analysis does not follow the lock into a lambda.
   const uint64_t seen = acknowledged_;

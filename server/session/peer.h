@@ -63,6 +63,8 @@ class SessionHost {
   virtual uint64_t epoch() const = 0;
   virtual std::string BaseUrlOf(absl::string_view provider, core::Kind kind) const = 0;
   virtual Counters& counters() = 0;
+  // Adds to the bytes that wait for readers, of all sessions, and returns their sum.
+  virtual int64_t AddQueued(int64_t bytes) = 0;
 };
 
 class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
@@ -100,8 +102,9 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // Holds `hold` until the client acknowledged everything said so far, if it knows the credential.
   void Settle(core::Uid uid, const SettlementHold& hold);
   std::vector<Awaited> TakeAwaited();
-  // Since when a message is in flight; InfiniteFuture: none is.
-  absl::Time in_flight_since() const;
+  // What the client has left undone for longer than it may; kNothing: it keeps up.
+  enum class Behind : uint8_t { kNothing, kReading, kAcknowledging };
+  Behind BehindSince(absl::Time before) const;
   bool ended() const;
   absl::Time last_heard() const {
     return absl::FromUnixNanos(last_heard_ns_.load(std::memory_order_relaxed));
@@ -121,6 +124,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   void Fail(const grpc::Status& status);
   void ReadOn();
   void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MustRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SendChanged() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SendCredential(KnownCredentials::Entry& entry, const core::Issued& issued)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -193,14 +197,17 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool in_flight_ ABSL_GUARDED_BY(mutex_) = false;
   bool reads_held_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time in_flight_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  absl::Time in_flight_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // that message
   Outbox outbox_ ABSL_GUARDED_BY(mutex_);
+  int64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // of it, as the host knows
   KnownCredentials known_ ABSL_GUARDED_BY(mutex_);
   std::vector<core::Uid> changed_ ABSL_GUARDED_BY(mutex_);  // to be sent anew
   std::vector<std::string> suffixes_ ABSL_GUARDED_BY(mutex_);
   bool any_suffix_ ABSL_GUARDED_BY(mutex_) = false;  // too many to tell apart
   absl::flat_hash_map<uint64_t, core::WaiterId> calls_ ABSL_GUARDED_BY(mutex_);  // parked
   uint64_t acknowledged_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Since when one is to be acknowledged and none was.
+  absl::Time unacknowledged_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   std::vector<Awaited> awaited_ ABSL_GUARDED_BY(mutex_);
 };
 

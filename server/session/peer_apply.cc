@@ -376,6 +376,9 @@ void SessionPeer::Count() {
   for (const engine::SessionBatch::Report& report : batch_.reports) {
     unknown += report.reply.disposition == core::Disposition::kUnknown ? 1 : 0;
   }
+  for (const engine::SessionBatch::Renewal& renewal : batch_.renewals) {
+    unknown += renewal.reply.result == core::RenewResult::kNotFound ? 1 : 0;
+  }
   refused += batch_.acquires.size() - granted - parked + over_limit_.size();
   leases_ += batch_.leases.size() + granted + parked;
   leases_ -= std::min<size_t>(leases_, batch_.ended);

@@ -27,7 +27,17 @@ void SessionPeer::Hello(v1::SessionRequest& message) {
 }
 
 void SessionPeer::OnOpened(Opened opened) {
-  if (!opened.status.ok()) return Fail(opened.status);
+  if (!opened.status.ok()) {
+    Fail(opened.status);
+    // As below: the host may wait for it to go, and it went before that.
+    bool gone = false;
+    {
+      engine::MutexLock lock(mutex_);
+      gone = wire_ == nullptr;
+    }
+    if (gone) host_.Left(*this);
+    return;
+  }
   session_ = opened.session;
   resumed_ = opened.resumed;
   for (engine::HeldLease& lease : opened.held) {

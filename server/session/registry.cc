@@ -12,12 +12,6 @@
 namespace credbroker::session {
 namespace {
 
-// A stream that was ended but whose client does not read is cut after so long.
-constexpr absl::Duration kEndPatience = absl::Seconds(1);
-// The marker stays so long after the last session, so that one that comes and goes costs no
-// commits.
-constexpr absl::Duration kMarkerIdle = absl::Seconds(2);
-
 std::string NewId() {
   std::string id(kSessionIdBytes, '\0');
   CB_CHECK(::getrandom(id.data(), id.size(), 0) == static_cast<ssize_t>(id.size()));
@@ -80,7 +74,16 @@ std::string SessionRegistry::BaseUrlOf(absl::string_view provider, core::Kind ki
 
 // --- opening ---
 
+void SessionRegistry::Arrived(const std::shared_ptr<SessionPeer>& peer) {
+  engine::MutexLock lock(mutex_);
+  arriving_.emplace(peer.get(), peer);
+}
+
 void SessionRegistry::Open(std::shared_ptr<SessionPeer> peer, const v1::SessionHello& hello) {
+  {
+    engine::MutexLock lock(mutex_);
+    arriving_.erase(peer.get());
+  }
   SessionPeer::Opened opened;
   if (!hello.session_id().empty() && Resume(peer, hello.session_id(), &opened)) {
     return peer->OnOpened(std::move(opened));
@@ -100,6 +103,7 @@ void SessionRegistry::Open(std::shared_ptr<SessionPeer> peer, const v1::SessionH
       }
     } else {
       counters_.refused.Increment();
+      ending_.emplace_back(peer, Now());
     }
   }
   if (!opened.status.ok()) return peer->OnOpened(std::move(opened));
@@ -157,6 +161,7 @@ void SessionRegistry::Complete(const std::shared_ptr<SessionPeer>& peer) {
     opened.status = Stopping();
     engine::MutexLock lock(mutex_);
     if (--by_principal_[peer->principal()] == 0) by_principal_.erase(peer->principal());
+    ending_.emplace_back(peer, Now());
   } else {
     opened.id = NewId();
     engine::MutexLock lock(mutex_);
@@ -178,6 +183,7 @@ void SessionRegistry::Complete(const std::shared_ptr<SessionPeer>& peer) {
 void SessionRegistry::Left(SessionPeer& peer) {
   std::vector<Awaited> settled;  // let go of without the lock
   engine::MutexLock lock(mutex_);
+  arriving_.erase(&peer);
   ending_.erase(std::remove_if(ending_.begin(), ending_.end(),
                                [&](const auto& ending) { return ending.first.get() == &peer; }),
                 ending_.end());
@@ -209,125 +215,6 @@ void SessionRegistry::Forget(Entries::iterator entry) {
   entries_.erase(entry);
   counters_.closed.Increment();
   if (entries_.empty()) idle_since_ = Now();
-}
-
-void SessionRegistry::Sweep() {
-  const absl::Time now = Now();
-  const absl::Duration ttl = terms().ttl;
-  std::vector<Awaited> settled;  // let go of without the lock
-  std::vector<std::shared_ptr<SessionPeer>> silent, stuck, gone;
-  bool clear_marker = false, set_marker = false;
-  {
-    engine::MutexLock lock(mutex_);
-    bool changed = false;
-    for (auto it = entries_.begin(); it != entries_.end();) {
-      const auto here = it++;
-      Entry& entry = here->second;
-      if (entry.open) {
-        changed = SweepOpen(entry, now, ttl, silent, stuck, gone) || changed;
-        continue;
-      }
-      if (now >= entry.lost) {
-        for (Awaited& awaited : entry.peer->TakeAwaited()) settled.push_back(std::move(awaited));
-      }
-      if (now >= entry.deadline) Forget(here);
-    }
-    if (changed) Publish();
-    for (auto& [peer, since] : ending_) {
-      if (since + kEndPatience > now) continue;
-      gone.push_back(peer);
-      since = absl::InfiniteFuture();
-    }
-    const bool idle = entries_.empty() && opening_.empty();
-    if (marker_ == Marker::kOn && idle && now >= idle_since_ + kMarkerIdle &&
-        now >= marker_until_) {
-      marker_ = Marker::kTurningOff;
-      clear_marker = true;
-    }
-    if (marker_ == Marker::kOff && !opening_.empty()) {
-      marker_ = Marker::kTurningOn;
-      set_marker = true;
-    }
-  }
-  for (const auto& peer : silent) {
-    peer->End(rpc::Error(v1::ERROR_REASON_DEADLINE,
-                         "nothing was heard for the session's ttl; resume it"));
-  }
-  for (const auto& peer : stuck) {
-    peer->End(rpc::Error(v1::ERROR_REASON_LIMIT_REACHED, "this session does not read",
-                         {{"limit", "time a message may wait for its reader"}}));
-  }
-  for (const auto& peer : gone) peer->Cut();
-  if (clear_marker) SetMarker(false);
-  if (set_marker) SetMarker(true);
-}
-
-// Returns whether it is open no more.
-bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl, Peers& silent,
-                                Peers& stuck, Peers& gone) {
-  if (entry.peer->last_heard() + ttl <= now) {
-    counters_.silent.Increment();
-    silent.push_back(entry.peer);
-    ending_.emplace_back(entry.peer, now);
-    Detach(entry);
-    return true;
-  }
-  if (!entry.peer->ended()) {
-    if (entry.peer->in_flight_since() + ttl <= now) {
-      counters_.cut.Increment();
-      stuck.push_back(entry.peer);
-      entry.ended = now;
-    }
-    return false;
-  }
-  if (entry.ended == absl::InfiniteFuture()) {
-    entry.ended = now;
-  } else if (entry.ended + kEndPatience <= now) {
-    gone.push_back(entry.peer);
-  }
-  return false;
-}
-
-// --- the marker ---
-
-void SessionRegistry::SetMarker(bool live) {
-  engine_.SetSessionsLive(
-      live, [this, live](absl::StatusOr<bool> result) { OnMarker(live, result.status()); });
-}
-
-void SessionRegistry::OnMarker(bool live, const absl::Status& status) {
-  std::vector<std::shared_ptr<SessionPeer>> opening;
-  bool again = false;
-  {
-    engine::MutexLock lock(mutex_);
-    if (live) {
-      marker_ = status.ok() ? Marker::kOn : Marker::kOff;
-      opening = std::exchange(opening_, {});
-      if (!status.ok()) {
-        for (const auto& peer : opening) {
-          if (--by_principal_[peer->principal()] == 0) by_principal_.erase(peer->principal());
-        }
-      }
-      idle_since_ = Now();
-    } else {
-      // Not cleared: it says more than is true, and is tried again.
-      marker_ = status.ok() ? Marker::kOff : Marker::kOn;
-      idle_since_ = Now();
-      again = status.ok() && !opening_.empty();
-      if (again) marker_ = Marker::kTurningOn;
-      if (!status.ok()) opening = std::exchange(opening_, {});
-    }
-  }
-  if (again) return SetMarker(true);
-  for (const auto& peer : opening) {
-    if (status.ok() || !live) {
-      Complete(peer);
-    } else {
-      peer->OnOpened({.status = rpc::FromAbsl(status)});
-    }
-  }
-  if (!status.ok())
-    obs::LogWarning("session", "the live-sessions marker was not written", {{"error", status}});
 }
 
 // --- everybody ---
@@ -389,6 +276,7 @@ void SessionRegistry::EndAll(const grpc::Status& status) {
     engine::MutexLock lock(mutex_);
     draining_ = true;
     opening = std::exchange(opening_, {});
+    for (const auto& [key, peer] : arriving_) opening.push_back(peer);
   }
   for (const auto& peer : opening) peer->End(status);
   for (const auto& peer : *peers()) peer->End(status);

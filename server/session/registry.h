@@ -1,5 +1,12 @@
 // SessionRegistry: every session, open or resumable, and whom the engine's revocations concern.
 //
+// A client that does not read is cut: one whose message in flight did not go out for ttl, or who
+// acknowledged no revocation for ttl while some wait for it. The first is seen once its window is
+// full: until then what it does not read lies in memory of its own. The second needs no full
+// window; it is what a Disable that waits depends on. What such a client costs before it is cut:
+// the answers to one message beyond what stops its reads (less, once many do it), and at most one
+// revocation for each credential and model it knows.
+//
 // A session is open while it has a stream. When that breaks, or nothing was heard for ttl, it is
 // detached: its leases live on until ttl + grace after it was heard last, and whoever knows its id
 // (of the same principal) may resume it until then.
@@ -48,6 +55,9 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   using BaseUrls = absl::flat_hash_map<std::string, std::array<std::string, core::kKindCount>>;
   void SetBaseUrls(std::shared_ptr<const BaseUrls> urls);
 
+  // A stream begins; Left follows, whatever comes in between.
+  void Arrived(const std::shared_ptr<SessionPeer>& peer);
+
   // Does what is due: silent sessions, clients that do not read, sessions to be forgotten, the
   // marker. To be called every kSweep or so.
   static constexpr absl::Duration kSweep = absl::Milliseconds(100);
@@ -79,6 +89,9 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   uint64_t epoch() const override { return epoch_.load(std::memory_order_relaxed); }
   std::string BaseUrlOf(absl::string_view provider, core::Kind kind) const override;
   Counters& counters() override { return counters_; }
+  int64_t AddQueued(int64_t bytes) override {
+    return queued_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  }
 
   // SessionListener:
   void OnRevoked(absl::Span<const core::Revoked> revoked) override;
@@ -105,8 +118,12 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   void Complete(const std::shared_ptr<SessionPeer>& peer);
   void Detach(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl, Peers& silent, Peers& stuck,
-                 Peers& gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Streams that are to be ended, and how.
+  using Ends = std::vector<std::pair<std::shared_ptr<SessionPeer>, grpc::Status>>;
+  void SweepArriving(absl::Time now, absl::Duration ttl, Ends& ends)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl, Ends& ends, Peers& gone)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetMarker(bool live);
   void OnMarker(bool live, const absl::Status& status);
@@ -114,6 +131,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
 
   engine::Engine& engine_;
   Counters counters_;
+  std::atomic<int64_t> queued_{0};
   std::atomic<uint64_t> epoch_{0};
 
   mutable engine::Mutex config_mutex_;
@@ -126,6 +144,9 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   mutable engine::Mutex mutex_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, size_t> by_principal_ ABSL_GUARDED_BY(mutex_);  // with opening_
+  // Before hello. One that never says it is ended after ttl.
+  absl::flat_hash_map<const SessionPeer*, std::shared_ptr<SessionPeer>> arriving_
+      ABSL_GUARDED_BY(mutex_);
   // Until the marker is set.
   std::vector<std::shared_ptr<SessionPeer>> opening_ ABSL_GUARDED_BY(mutex_);
   // Streams that were ended by us and may not go by themselves, and since when.

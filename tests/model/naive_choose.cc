@@ -236,10 +236,7 @@ bool NaivePool::DecideProbe(const Key& key, Decision* d) const {
 
 bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> above) const {
   std::optional<int64_t> tier;
-  auto good = [&](const Key::Member& m) {
-    const bool capped = CapOf(*m.c) > 0 || ModelCapOf(*m.c) > 0;
-    return m.fits && m.look.ready && Admissible(key, *m.c) && !(key.call->for_stock && capped);
-  };
+  auto good = [&](const Key::Member& m) { return m.fits && m.look.ready && Admissible(key, *m.c); };
   for (const auto& m : key.members) {
     if (!good(m)) continue;
     const int64_t priority = m.c->document->priority;
@@ -247,10 +244,14 @@ bool NaivePool::DecideReady(const Key& key, Decision* d, std::optional<int64_t> 
     if (!tier || priority > *tier) tier = priority;
   }
   if (!tier) return false;
+  // The tier is what a call would be served from; stock takes of it what has no cap.
   std::vector<const Key::Member*> best;
   for (const auto& m : key.members) {
-    if (good(m) && m.c->document->priority == *tier) best.push_back(&m);
+    const bool capped = CapOf(*m.c) > 0 || ModelCapOf(*m.c) > 0;
+    if (!good(m) || m.c->document->priority != *tier || (key.call->for_stock && capped)) continue;
+    best.push_back(&m);
   }
+  if (best.empty()) return false;
   d->allowed.clear();
   const core::Strategy strategy = SettingsOf(key.call->GroupName()).strategy;
   if (strategy == core::Strategy::kFillFirst) {

@@ -17,7 +17,9 @@ TEST_F(RegistryTest, ASilentSessionIsLostAfterTtlAndItsLeasesAreFreedAfterGrace)
   Advance(absl::Milliseconds(1));
   ASSERT_TRUE(client.wire.end.has_value());
   EXPECT_EQ(client.wire.end->error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_FALSE(client.wire.cut);
   Advance(terms_.grace - absl::Milliseconds(1));
+  EXPECT_TRUE(client.wire.cut) << "a stopped one takes no end";
   EXPECT_EQ(Stats().pool.session_leases, 5u) << "it may still resume";
   Advance(absl::Milliseconds(1));
   EXPECT_EQ(Stats().pool.session_leases, 0u);
@@ -68,6 +70,129 @@ TEST_F(RegistryTest, AClientThatDoesNotReadIsEndedAndThenCut) {
   Advance(absl::Seconds(1));
   EXPECT_TRUE(client.wire.cut);
   EXPECT_EQ(registry_->counters().cut.value(), 1u);
+}
+
+TEST_F(RegistryTest, AClientWhoseMessagesGoOutInTimeIsNotCut) {
+  Client client(*registry_);
+  client.Hello();
+  for (int i = 0; i < 40; ++i) {
+    v1::SessionRequest ping = client.Next();
+    client.peer().OnMessage(ping);
+    Advance(terms_.ttl - absl::Milliseconds(1));  // slow, and never quite too slow
+    client.Read();
+  }
+  EXPECT_FALSE(client.wire.end.has_value());
+  EXPECT_EQ(registry_->counters().cut.value(), 0u);
+}
+
+TEST_F(RegistryTest, WhatIsPushedToAClientThatDoesNotReadDoesNotPileUp) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  client.Hello();
+  client.Stock(2);
+  v1::SessionRequest unread = client.Next();
+  client.peer().OnMessage(unread);
+  ASSERT_TRUE(client.wire.in_flight);
+  const size_t sent = client.wire.sent.size();
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(SetIntent("a", i % 2 != 0).ok());
+    engine::Answer<core::CredentialView> answer;
+    engine_->Update({.caller = {.actor = "ops"},
+                     .id = "a",
+                     .etag = "",
+                     .patch = nullptr,
+                     .secret = engine::MakeSecret("sk-" + std::to_string(i))},
+                    answer.done());
+    ASSERT_TRUE(answer.Get().ok());
+  }
+  EXPECT_EQ(client.wire.sent.size(), sent);
+  const v1::SessionResponse all = client.Read();
+  EXPECT_GE(registry_->counters().revocations.value(), 100u);
+  EXPECT_EQ(all.revocations_size(), 1) << "the newest stands for all";
+  ASSERT_EQ(all.credentials_size(), 1);
+  EXPECT_EQ(all.credentials(0).request_headers(0).value(), "Bearer sk-199");
+}
+
+TEST_F(RegistryTest, AClientThatIsHeardAndAcknowledgesNothingIsCut) {
+  ASSERT_TRUE(Create("a").ok());
+  Client deaf(*registry_), good(*registry_);
+  deaf.Hello();
+  good.Hello();
+  deaf.Stock(1);
+  good.Stock(1);
+  ASSERT_TRUE(SetIntent("a", false).ok());
+  bool settled = false;
+  registry_->WhenSettled(engine_->Get("a")->uid, [&] { settled = true; });
+  good.Acknowledge(good.Read().revocations(0).number());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(deaf.wire.end.has_value()) << i;
+    deaf.Ask(deaf.Next());  // its window is wide: every message goes out
+    good.Ask(good.Next());
+    Advance(terms_.ttl / 3);
+  }
+  ASSERT_TRUE(deaf.wire.end.has_value());
+  EXPECT_EQ(deaf.wire.end->error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(settled);
+  Advance(absl::Seconds(1));
+  EXPECT_TRUE(deaf.wire.cut);
+  deaf.Break();
+  Advance(terms_.ttl);
+  EXPECT_TRUE(settled) << "it was lost";
+  EXPECT_EQ(registry_->counters().cut.value(), 1u);
+}
+
+TEST_F(RegistryTest, AnAcknowledgementOfOneRevocationGivesTimeForTheNext) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  client.Hello();
+  client.Stock(1);
+  for (uint64_t i = 1; i <= 8; ++i) {
+    ASSERT_TRUE(SetIntent("a", false).ok());
+    Advance(terms_.ttl - absl::Milliseconds(1));
+    client.Acknowledge(i);
+    ASSERT_TRUE(SetIntent("a", true).ok());
+  }
+  EXPECT_FALSE(client.wire.end.has_value());
+}
+
+TEST_F(RegistryTest, AStreamThatNeverSaysHelloIsEndedAndThenCut) {
+  Client mute(*registry_), late(*registry_);
+  Advance(terms_.ttl - absl::Milliseconds(1));
+  EXPECT_FALSE(mute.wire.end.has_value());
+  late.Hello();
+  Advance(absl::Milliseconds(1));
+  ASSERT_TRUE(mute.wire.end.has_value());
+  EXPECT_EQ(mute.wire.end->error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_FALSE(late.wire.end.has_value());
+  Advance(absl::Seconds(1));
+  EXPECT_TRUE(mute.wire.cut);
+  EXPECT_FALSE(late.wire.cut);
+  EXPECT_EQ(registry_->counters().silent.value(), 1u);
+}
+
+TEST_F(RegistryTest, AStreamThatIsRefusedAndDoesNotGoIsCut) {
+  terms_.max_sessions = 1;
+  registry_->SetTerms(terms_);
+  Client first(*registry_), refused(*registry_), bad(*registry_);
+  first.Hello();
+  refused.Hello();
+  ASSERT_TRUE(refused.wire.end.has_value());
+  v1::SessionRequest no_hello = bad.Next();
+  bad.Ask(no_hello);
+  ASSERT_TRUE(bad.wire.end.has_value());
+  Advance(absl::Milliseconds(1));
+  Advance(absl::Seconds(1));
+  EXPECT_TRUE(refused.wire.cut);
+  EXPECT_TRUE(bad.wire.cut);
+  EXPECT_FALSE(first.wire.cut);
+}
+
+TEST_F(RegistryTest, EndsStreamsWithoutHelloTooWhenTheServerStops) {
+  Client mute(*registry_), client(*registry_);
+  client.Hello();
+  registry_->EndAll(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping"));
+  EXPECT_TRUE(client.wire.end.has_value());
+  EXPECT_TRUE(mute.wire.end.has_value());
 }
 
 TEST_F(RegistryTest, ASessionThatHoldsNothingIsForgottenWithItsStream) {

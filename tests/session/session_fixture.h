@@ -19,7 +19,9 @@ namespace credbroker::session {
 class Client {
  public:
   Client(SessionRegistry& registry, const std::string& principal = "proxy")
-      : peer_(std::make_shared<SessionPeer>(registry, principal, wire)) {}
+      : peer_(std::make_shared<SessionPeer>(registry, principal, wire)) {
+    registry.Arrived(peer_);
+  }
   ~Client() { Break(); }
 
   v1::SessionRequest Next() {

@@ -129,8 +129,9 @@ INSTANTIATE_TEST_SUITE_P(
                       "session_spills_always", "principal_unlimited", "reset_clears_reauth",
                       "enable_clears_policy", "weighted_credit", "timer_lost", "model_hits_whole",
                       "old_epoch_accepted", "round_robin_stands", "lost_session_keeps_slots",
-                      "adoption_above_cap", "stock_of_capped", "stock_probes", "covers_too_low",
-                      "foreign_session_accepted", "cap_keeps_stock", "forgotten_counts_again"),
+                      "adoption_above_cap", "stock_of_capped", "stock_of_lower_tier",
+                      "stock_probes", "covers_too_low", "foreign_session_accepted",
+                      "cap_keeps_stock", "forgotten_counts_again"),
     [](const auto& row) { return std::string(row.param); });
 
 }  // namespace
