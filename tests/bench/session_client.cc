@@ -333,11 +333,6 @@ class Reader {
     v1::Header* header = report->mutable_item()->add_headers();
     header->set_name("retry-after");
     header->set_value("600");
-    {
-      // The broker ends a session that acknowledges nothing for its ttl.
-      std::lock_guard lock(mutex_);
-      request.set_acknowledged_revocation(newest_);
-    }
     call_->Write(request);
   }
 
@@ -364,7 +359,6 @@ class Reader {
       }
       for (const auto& revocation : response.revocations()) {
         revoked.emplace(ids[revocation.credential()], now);
-        newest_ = revocation.number();
       }
       for (const auto& result : response.results()) results.emplace(result.lease(), now);
       processed = std::max(processed, response.processed());
@@ -375,7 +369,6 @@ class Reader {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::SessionRequest, v1::SessionResponse>> call_;
   uint64_t number_ = 1;
-  uint64_t newest_ = 0;  // revocation; under mutex_
   std::mutex mutex_;
   std::condition_variable changed_;
   std::thread thread_;
