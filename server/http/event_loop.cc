@@ -134,6 +134,9 @@ void EventLoop::Run() {
     Adopt();
     Expire(Clock::now());
   }
+  all_answered_ = std::none_of(connections_.begin(), connections_.end(), [](const auto& entry) {
+    return entry.second.phase == Phase::kHandling;
+  });
   connections_.clear();
 }
 

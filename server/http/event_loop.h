@@ -69,6 +69,8 @@ class EventLoop {
             Submit submit);
 
   void Run();
+  // Once Run returned: no handler has still to answer.
+  bool all_answered() const { return all_answered_; }
   void RequestStop(Clock::time_point deadline);
   // Requests answered without a handler: malformed, too large, too slow.
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
@@ -116,6 +118,7 @@ class EventLoop {
 
   Connections connections_;
   uint64_t next_id_ = 1;
+  bool all_answered_ = false;
   std::atomic<uint64_t> refused_{0};
   Clock::time_point accept_again_;  // After running out of descriptors.
   std::vector<pollfd> polled_;      // Scratch of Poll.

@@ -21,6 +21,8 @@ namespace credbroker::http {
 namespace {
 
 constexpr int kBacklog = 128;
+// For handlers to return after the deadline; Stop promises grace + 1 s in all.
+constexpr absl::Duration kReturnPatience = absl::Milliseconds(800);
 
 struct Address {
   sockaddr_storage storage{};
@@ -121,8 +123,9 @@ class Listener::Impl {
     const auto deadline = EventLoop::Clock::now() + absl::ToChronoNanoseconds(grace);
     loop_.RequestStop(deadline);
     thread_.join();
-    // The loop ends when the last request does, or at the deadline: no more time for handlers then.
-    if (!workers_.Shutdown(absl::ZeroDuration())) {
+    // Where every request was answered no handler runs, and its thread only needs a core to leave
+    // on: others may have them all, so there is no saying when.
+    if (!workers_.Shutdown(loop_.all_answered() ? absl::InfiniteDuration() : kReturnPatience)) {
       stopped_ = absl::DeadlineExceededError("an HTTP handler did not return");
     }
     return stopped_;

@@ -5,7 +5,6 @@
 namespace credbroker::http {
 
 WorkerPool::WorkerPool(size_t threads) : state_(std::make_shared<State>()) {
-  state_->threads = threads;
   threads_.reserve(threads);
   for (size_t i = 0; i < threads; ++i) {
     threads_.emplace_back([state = state_] { Work(*state); });
@@ -31,13 +30,13 @@ void WorkerPool::Work(State& state) {
     {
       const std::function<void()> job = std::move(state.jobs.front());
       state.jobs.pop_front();
+      ++state.running;
       lock.unlock();
       job();
     }  // The job's captures die outside the lock.
     lock.lock();
+    if (--state.running == 0 && state.stopping) state.changed.notify_all();
   }
-  --state.threads;
-  state.changed.notify_all();
 }
 
 bool WorkerPool::Shutdown(absl::Duration grace) {
@@ -49,9 +48,13 @@ bool WorkerPool::Shutdown(absl::Duration grace) {
     state_->stopping = true;
     dropped.swap(state_->jobs);
     state_->changed.notify_all();
-    // An idle thread needs a moment to leave, whatever the grace.
-    const auto bound = absl::ToChronoNanoseconds(grace + absl::Milliseconds(100));
-    all_done = state_->changed.wait_for(lock, bound, [this] { return state_->threads == 0; });
+    const auto none_runs = [this] { return state_->running == 0; };
+    if (grace == absl::InfiniteDuration()) {
+      state_->changed.wait(lock, none_runs);
+      all_done = true;
+    } else {
+      all_done = state_->changed.wait_for(lock, absl::ToChronoNanoseconds(grace), none_runs);
+    }
   }
   for (std::thread& thread : threads_) {
     if (all_done) {

@@ -29,7 +29,8 @@ class WorkerPool {
   void Submit(std::function<void()> job);
 
   // Drops what is queued and waits for the running jobs. False: one was still running after `grace`
-  // and its thread was let go.
+  // and its thread was let go. Threads without a job are waited for however long it takes them to
+  // be given a core: nothing else keeps them.
   bool Shutdown(absl::Duration grace);
 
  private:
@@ -38,7 +39,7 @@ class WorkerPool {
     std::condition_variable changed;
     std::deque<std::function<void()>> jobs;
     bool stopping = false;
-    size_t threads = 0;
+    size_t running = 0;  // jobs
   };
   static void Work(State& state);
 

@@ -4,6 +4,12 @@
 #include "core/check.h"
 
 namespace credbroker::rpc {
+namespace {
+
+// After a cancel, for gRPC to give back what it has of ours.
+constexpr absl::Duration kCancelPatience = absl::Seconds(1);
+
+}  // namespace
 
 void BidiStream::Read() {
   engine::MutexLock lock(mutex_);
@@ -33,7 +39,11 @@ void BidiStream::Finish(grpc::Status status) {
 void BidiStream::Cancel() {
   {
     engine::MutexLock lock(mutex_);
-    if (done_) return;
+    if (done_ || patient_ || released_) return;
+    patient_ = true;
+    open_ = false;
+    patience_.Set(method_.site_.queue, absl::ToChronoTime(absl::Now() + kCancelPatience),
+                  &patience_tag_);
   }
   context_.TryCancel();
 }
@@ -73,7 +83,7 @@ void BidiStream::OnRead(bool ok) {
   {
     engine::MutexLock lock(mutex_);
     reading_ = false;
-    gone = done_ || finish_.has_value();
+    gone = done_ || released_ || finish_.has_value();
   }
   if (!gone && ok) {
     method_.site_.metrics->received.Increment();
@@ -96,7 +106,7 @@ void BidiStream::OnWritten(bool ok) {
       again = ok;
     }
   }
-  if (again && events_.written) events_.written();
+  if (again && events_.written) events_.written();  // none once it is over
   ReleaseIfOver();
 }
 
@@ -122,21 +132,51 @@ void BidiStream::SendFinishLocked() {
   if (finish_sent_) return;
   finish_sent_ = true;
   open_ = false;
-  method_.site_.metrics->Handled(static_cast<int>(finish_->error_code()), absl::Now() - started_);
   stream_.Finish(*finish_, &sent_tag_);
 }
 
+void BidiStream::OnPatienceOver(bool ok) {
+  bool over = false;
+  {
+    engine::MutexLock lock(mutex_);
+    patient_ = false;
+    over = ok && !released_;
+    released_ = released_ || over;
+  }
+  if (over) Over(grpc::StatusCode::CANCELLED);
+  ReleaseIfOver();
+}
+
 void BidiStream::ReleaseIfOver() {
+  grpc::StatusCode code = grpc::StatusCode::OK;
+  bool over = false;
   {
     // Over when gRPC has nothing of ours any more: no read, no write, the call done, the end sent.
     engine::MutexLock lock(mutex_);
-    if (reading_ || writing_ || !done_ || !sent_ || released_) return;
+    if (reading_ || writing_ || !done_ || !sent_) return;
+    over = !released_;
     released_ = true;
+    code = finish_->error_code();
+    if (patient_) patience_.Cancel();
   }
+  if (over) {
+    // A message that gRPC refuses for its size looks like the caller's orderly end when it is read.
+    if (code == grpc::StatusCode::OK && context_.IsCancelled()) code = grpc::StatusCode::CANCELLED;
+    Over(code);
+  }
+  bool free = false;
+  {
+    engine::MutexLock lock(mutex_);
+    free = !patient_;
+  }
+  if (free) self_.reset();
+}
+
+void BidiStream::Over(grpc::StatusCode code) {
+  method_.site_.metrics->Handled(static_cast<int>(code), absl::Now() - started_);
   if (events_.over) events_.over();
   ticket_.Leave();
   events_ = Events();  // their captures may hold this stream
-  self_.reset();
 }
 
 void BidiStreamMethod::Arm(int count) {

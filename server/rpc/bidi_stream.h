@@ -16,6 +16,7 @@
 #include <optional>
 #include <utility>
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -51,7 +52,9 @@ class BidiStream {
   bool Write(grpc::ByteBuffer& message);
   // Ends the stream after the write in flight. Later calls change nothing.
   void Finish(grpc::Status status);
-  // Ends it at once, for a caller that does not read; it sees CANCELLED.
+  // Ends it at once, for a caller that does not read; it sees CANCELLED. Where the connection's
+  // socket is full gRPC gives nothing back before the caller reads or goes, be it never: then the
+  // stream is over for its consumer and the guard all the same, a second later.
   void Cancel();
 
  private:
@@ -62,6 +65,8 @@ class BidiStream {
   void OnWritten(bool ok);
   void OnDone(bool ok);
   void OnSent(bool ok);
+  void OnPatienceOver(bool ok);
+  void Over(grpc::StatusCode code);
   void SendFinishLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseIfOver();
 
@@ -71,6 +76,8 @@ class BidiStream {
   MemberTag<BidiStream, &BidiStream::OnWritten> written_tag_{this};
   MemberTag<BidiStream, &BidiStream::OnDone> done_tag_{this};
   MemberTag<BidiStream, &BidiStream::OnSent> sent_tag_{this};
+  MemberTag<BidiStream, &BidiStream::OnPatienceOver> patience_tag_{this};
+  grpc::Alarm patience_;  // after Cancel
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_{&context_};
   grpc::ByteBuffer message_;
@@ -86,7 +93,8 @@ class BidiStream {
   bool finish_sent_ ABSL_GUARDED_BY(mutex_) = false;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
   bool sent_ ABSL_GUARDED_BY(mutex_) = false;
-  bool released_ ABSL_GUARDED_BY(mutex_) = false;
+  bool patient_ ABSL_GUARDED_BY(mutex_) = false;   // the alarm is set
+  bool released_ ABSL_GUARDED_BY(mutex_) = false;  // over for the consumer
   std::optional<grpc::Status> finish_ ABSL_GUARDED_BY(mutex_);
 };
 

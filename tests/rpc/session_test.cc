@@ -1,92 +1,12 @@
 // Session streams over a real connection.
 #include <atomic>
-#include <fstream>
-#include <functional>
-#include <iterator>
 #include <thread>
 #include <vector>
 
-#include "tests/rpc/rpc_fixture.h"
+#include "tests/rpc/session_rpc_fixture.h"
 
 namespace credbroker::rpc {
 namespace {
-
-// One stream, read and written by the test.
-class Stream {
- public:
-  explicit Stream(v1::BrokerService::Stub& stub) {
-    context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
-    stream_ = stub.Session(&context_);
-  }
-  v1::SessionRequest Next() {
-    v1::SessionRequest request;
-    request.set_number(++number_);
-    return request;
-  }
-  bool Write(const v1::SessionRequest& request) { return stream_->Write(request); }
-  // Reads until `done` is content; everything read so far is merged.
-  template <typename Done>
-  v1::SessionResponse Until(Done done) {
-    v1::SessionResponse all;
-    v1::SessionResponse one;
-    while (!done(all)) {
-      if (!stream_->Read(&one)) {
-        ADD_FAILURE() << "the stream ended";
-        break;
-      }
-      const uint64_t processed = std::max(all.processed(), one.processed());
-      all.MergeFrom(one);
-      all.set_processed(processed);
-    }
-    return all;
-  }
-  v1::SessionResponse Ask(const v1::SessionRequest& request) {
-    EXPECT_TRUE(Write(request));
-    return Until([&](const auto& all) { return all.processed() >= request.number(); });
-  }
-  v1::SessionResponse Hello(const std::string& session_id = "") {
-    v1::SessionRequest request = Next();
-    request.mutable_hello()->set_client("test");
-    request.mutable_hello()->set_session_id(session_id);
-    v1::SessionResponse response = Ask(request);
-    EXPECT_EQ(response.welcome().session_id().size(), 16u);
-    return response;
-  }
-  v1::SessionResponse Stock(uint32_t count, const std::string& model = "gpt") {
-    v1::SessionRequest request = Next();
-    v1::SessionTarget* target = request.add_targets();
-    target->set_target(1);
-    target->add_providers("openai");
-    target->set_model(model);
-    v1::SessionPrefetch* prefetch = request.add_prefetches();
-    prefetch->set_target(1);
-    prefetch->set_count(count);
-    return Ask(request);
-  }
-  grpc::Status End() {
-    stream_->WritesDone();
-    v1::SessionResponse rest;
-    while (stream_->Read(&rest)) {
-    }
-    return stream_->Finish();
-  }
-  grpc::Status Status() {
-    v1::SessionResponse rest;
-    while (stream_->Read(&rest)) {
-    }
-    return stream_->Finish();
-  }
-  void Break() { context_.TryCancel(); }
-
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::SessionRequest, v1::SessionResponse>> stream_;
-  uint64_t number_ = 0;
-};
-
-class SessionRpcTest : public RpcTest {
- protected:
-  session::SessionRegistry& registry() { return broker_service_->sessions().registry(); }
-};
 
 TEST_F(SessionRpcTest, GrantsStockTakesReportsAndAnswersPings) {
   ASSERT_TRUE(Create("a").ok());
@@ -120,64 +40,6 @@ TEST_F(SessionRpcTest, GrantsStockTakesReportsAndAnswersPings) {
   EXPECT_EQ(answer.results(0).result().advice(), v1::ADVICE_GIVE_UP);
   EXPECT_EQ(engine_->Stats().pool.session_leases, 0u);
   EXPECT_TRUE(stream.End().ok());
-}
-
-TEST_F(SessionRpcTest, ABadFrameEndsItsStreamWithTheFieldNamedAndNobodyElses) {
-  ASSERT_TRUE(Create("a").ok());
-  Stream good(*broker_);
-  good.Hello();
-  struct Row {
-    const char* field;
-    std::function<void(Stream&)> act;
-  };
-  const Row rows[] = {
-      {"hello", [](Stream& stream) { stream.Write(stream.Next()); }},
-      {"hello",
-       [](Stream& stream) {
-         stream.Hello();
-         v1::SessionRequest again = stream.Next();
-         again.mutable_hello();
-         stream.Write(again);
-       }},
-      {"number",
-       [](Stream& stream) {
-         stream.Hello();
-         stream.Next();
-         stream.Write(stream.Next());
-       }},
-      {"items",
-       [](Stream& stream) {
-         stream.Hello();
-         v1::SessionRequest large = stream.Next();
-         for (int i = 0; i < 1025; ++i) large.add_released_leases(1);
-         stream.Write(large);
-       }},
-      {"prefetches[0].target",
-       [](Stream& stream) {
-         stream.Hello();
-         v1::SessionRequest unknown = stream.Next();
-         unknown.add_prefetches()->set_target(7);
-         unknown.mutable_prefetches(0)->set_count(1);
-         stream.Write(unknown);
-       }},
-      {"client",
-       [](Stream& stream) {
-         v1::SessionRequest bad = stream.Next();
-         bad.mutable_hello()->set_client("\xff\xfe");
-         stream.Write(bad);
-       }},
-  };
-  for (const Row& row : rows) {
-    Stream stream(*broker_);
-    row.act(stream);
-    const grpc::Status status = stream.Status();
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << row.field;
-    const Details details = DetailsOf(status);
-    ASSERT_GE(details.bad.field_violations_size(), 1) << row.field;
-    EXPECT_EQ(details.bad.field_violations(0).field(), row.field);
-  }
-  EXPECT_EQ(registry().counters().bad_frames.value(), std::size(rows));
-  EXPECT_EQ(good.Stock(1).stocks(0).leases_size(), 1);
 }
 
 TEST_F(SessionRpcTest, ResumesOnAnotherStreamWithItsLeases) {
