@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "client/session/wire_time.h"
-
 namespace credbroker::client {
 namespace {
 
@@ -13,11 +11,13 @@ constexpr absl::Duration kAnswerTravel = absl::Milliseconds(20);
 // AcquireRequest.max_wait.
 constexpr absl::Duration kLongestWait = absl::Seconds(60);
 
+int64_t DueOf(const AcquireCall& call) { return std::min(call.deadline_ns, call.serve_ns); }
+
 }  // namespace
 
 void CallTable::Add(AcquireCall call) {
   const uint64_t id = call.id;
-  by_deadline_.emplace(call.deadline_ns, id);
+  by_due_.emplace(DueOf(call), id);
   unsent_.push_back(id);
   calls_[id].call = std::move(call);
 }
@@ -27,7 +27,7 @@ AcquireCall CallTable::Take(uint64_t id) {
   if (found == calls_.end()) return {};
   AcquireCall call = std::move(found->second.call);
   calls_.erase(found);
-  by_deadline_.erase({call.deadline_ns, id});
+  by_due_.erase({DueOf(call), id});
   return call;
 }
 
@@ -38,22 +38,34 @@ AcquireCall CallTable::Cancel(uint64_t id) {
 }
 
 std::vector<uint64_t> CallTable::Due(int64_t now) const {
-  std::vector<uint64_t> due;
-  for (const auto& [deadline, id] : by_deadline_) {
-    if (deadline > now) break;
-    due.push_back(id);
+  std::vector<uint64_t> ids;
+  for (const auto& [due, id] : by_due_) {
+    if (due > now) break;
+    ids.push_back(id);
   }
-  return due;
+  return ids;
 }
 
-int64_t CallTable::NextDue() const {
-  return by_deadline_.empty() ? kNever : by_deadline_.begin()->first;
+const AcquireCall* CallTable::Find(uint64_t id) const {
+  const auto found = calls_.find(id);
+  return found == calls_.end() ? nullptr : &found->second.call;
 }
+
+void CallTable::WaitOn(uint64_t id) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  AcquireCall& call = found->second.call;
+  by_due_.erase({DueOf(call), id});
+  call.serve_ns = kNever;
+  by_due_.emplace(DueOf(call), id);
+}
+
+int64_t CallTable::NextDue() const { return by_due_.empty() ? kNever : by_due_.begin()->first; }
 
 std::vector<uint64_t> CallTable::All() const {
   std::vector<uint64_t> all;
-  all.reserve(by_deadline_.size());
-  for (const auto& [deadline, id] : by_deadline_) all.push_back(id);
+  all.reserve(by_due_.size());
+  for (const auto& [due, id] : by_due_) all.push_back(id);
   return all;
 }
 
@@ -100,7 +112,7 @@ std::vector<uint64_t> CallTable::Sent() const {
 void CallTable::Rewind() {
   cancelled_.clear();
   unsent_.clear();
-  for (const auto& [deadline, id] : by_deadline_) {
+  for (const auto& [due, id] : by_due_) {
     calls_[id].sent = false;
     unsent_.push_back(id);
   }

@@ -12,6 +12,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "client/session/wire_time.h"
 #include "credbroker/client/session.h"
 #include "credbroker/v1/session.pb.h"
 
@@ -25,6 +26,8 @@ struct AcquireCall {
   TargetId target = 0;
   v1::AcquireRequest request;
   int64_t deadline_ns = 0;
+  // From then on the last known material will do; kNever: it will not.
+  int64_t serve_ns = kNever;
   // Asked for by the caller; cut at what is left until the deadline when it is sent.
   absl::Duration max_wait;
   AcquireCallback done;
@@ -42,8 +45,12 @@ class CallTable {
   AcquireCall Take(uint64_t id);
   // The same for a call its caller gave up: the broker is told, if it was asked.
   AcquireCall Cancel(uint64_t id);
-  // Ids whose deadline is at or before `now`.
+  // Null: there is no such call. Valid until the table changes.
+  const AcquireCall* Find(uint64_t id) const;
+  // Ids whose deadline or serve_ns is at or before `now`.
   std::vector<uint64_t> Due(int64_t now) const;
+  // There is nothing to serve: it waits for its deadline.
+  void WaitOn(uint64_t id);
   int64_t NextDue() const;
   std::vector<uint64_t> All() const;
 
@@ -64,7 +71,8 @@ class CallTable {
     bool sent = false;
   };
   absl::flat_hash_map<uint64_t, Entry> calls_;
-  std::set<std::pair<int64_t, uint64_t>> by_deadline_;
+  // By the earlier one of deadline and serve_ns.
+  std::set<std::pair<int64_t, uint64_t>> by_due_;
   std::deque<uint64_t> unsent_;
   std::vector<uint64_t> cancelled_;
 };

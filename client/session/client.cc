@@ -17,6 +17,7 @@ class ClientState {
  public:
   explicit ClientState(ClientOptions options, const std::string& address)
       : options_(std::move(options)),
+        address_(address),
         channel_(MakeChannel(options_, address)),
         calls_(MakeGrpcStub(channel_, Prepare()),
                {.max_attempts = options_.max_attempts,
@@ -28,6 +29,7 @@ class ClientState {
                epochs_) {}
 
   const ClientOptions& options() const { return options_; }
+  const std::string& address() const { return address_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const UnaryCalls& calls() const { return calls_; }
   const std::shared_ptr<EpochGate>& epochs() const { return epochs_; }
@@ -48,6 +50,7 @@ class ClientState {
  private:
   const ClientOptions options_;
   const std::shared_ptr<EpochGate> epochs_ = std::make_shared<EpochGate>();
+  const std::string address_;
   const std::shared_ptr<grpc::Channel> channel_;
   const UnaryCalls calls_;
 };
@@ -89,10 +92,10 @@ absl::StatusOr<std::unique_ptr<Session>> Client::OpenSession(SessionOptions opti
   GrpcStream::Options stream;
   stream.connect = [state = state_](const std::string& owner) {
     const auto address = ParseAddress(owner);
-    if (owner.empty() || !address.ok()) return state->channel();
     // Where the credentials would go in plain text, an owner is not followed.
-    if (!state->options().tls.has_value() && !IsLocalAddress(*address)) return state->channel();
-    return MakeChannel(state->options(), *address);
+    const bool follow = !owner.empty() && address.ok() &&
+                        (state->options().tls.has_value() || IsLocalAddress(*address));
+    return MakeChannel(state->options(), follow ? *address : state->address());
   };
   stream.prepare = state_->Prepare();
   const SessionParts parts{state_->options().clock, state_->options().random, state_->epochs()};

@@ -23,8 +23,10 @@ namespace credbroker::client {
 
 class Connection {
  public:
-  // Full jitter between 0 and a ceiling that doubles between these.
-  static constexpr absl::Duration kMinBackoff = absl::Milliseconds(50);
+  // Full jitter between 0 and a ceiling that doubles between these. The first one is as wide as it
+  // is because a broker's clients all lose it in the same instant; stock and the last known
+  // material bridge the gap.
+  static constexpr absl::Duration kMinBackoff = absl::Milliseconds(500);
   static constexpr absl::Duration kMaxBackoff = absl::Seconds(5);
   // From opening a stream to its hello, and from there to its welcome.
   static constexpr absl::Duration kWelcomeWithin = absl::Seconds(5);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "client/session/request_check.h"
 #include "credbroker/client/error.h"
 
@@ -40,21 +39,8 @@ bool SessionCore::Step() {
   if (connection_.BecameLost(now_ns_)) OnLost();
   if (const absl::Status why = connection_.MustCut(now_ns_); !why.ok()) Cut(why);
   if (!open_ && !closing_ && now_ns_ >= connection_.reopen_at_ns()) Open();
-  for (const uint64_t id : calls_.Due(now_ns_)) {
-    AcquireCall call = calls_.Cancel(id);
-    const Target* target = call.target == 0 ? nullptr : stock_.Find(call.target);
-    if (connection_.up()) {
-      Answer(call, LocalError(LocalReason::kDeadline, "the broker did not answer in time"));
-    } else if (target != nullptr && target->when_lost == WhenLost::kServeLast) {
-      // It waited for a connection as long as it could; that the session may yet be taken up does
-      // not help it.
-      Answer(call, AcquireLost(call));
-    } else {
-      Answer(call,
-             LocalError(LocalReason::kNotConnected, absl::StrCat("no connection to the broker: ",
-                                                                 connection_.cause().message())));
-    }
-  }
+  AnswerDue();
+  if (ends_.TakeSettled()) shared_->shards().PutBack();
   stock_.Step(now_ns_);
   if (stock_.ReturnsDue(now_ns_)) ReturnStock();
   if (now_ns_ >= renew_look_at_ns_) RenewLeases();
@@ -131,6 +117,10 @@ void SessionCore::Acquire(AcquireCall call) {
                             "max_leases leases are live or wait for their end to be processed"));
     return;
   }
+  if (const Target* target = stock_.Find(call.target);
+      target != nullptr && target->when_lost == WhenLost::kServeLast) {
+    call.serve_ns = After(now_ns_, call.max_wait + target->serve_last_after);
+  }
   calls_.Add(std::move(call));
 }
 
@@ -142,36 +132,6 @@ void SessionCore::Cancel(uint64_t id) {
 void SessionCore::Answer(AcquireCall& call, absl::StatusOr<Lease> result) {
   if (!result.ok()) ++stats_.refused;
   call.done(std::move(result));
-}
-
-absl::StatusOr<Lease> SessionCore::AcquireLost(const AcquireCall& call) {
-  const Target* target = call.target == 0 ? nullptr : stock_.Find(call.target);
-  if (target == nullptr || target->when_lost != WhenLost::kServeLast) {
-    const int64_t reopen = connection_.reopen_at_ns();
-    return LocalError(
-        LocalReason::kSessionLost,
-        absl::StrCat("the session is lost: ", connection_.cause().message()),
-        absl::Nanoseconds(reopen == kNever ? 0 : std::max<int64_t>(reopen - now_ns_, 0)));
-  }
-  if (book_.full()) {
-    return LocalError(LocalReason::kTooManyLeases,
-                      "max_leases leases are live or wait for their end to be processed");
-  }
-  auto known = serve_last_.Serve(call.target, *target, call.request, now_ns_);
-  if (!known.ok()) return known.status();
-  LeaseRecord* record = book_.New();
-  record->credential = known->credential;
-  record->model = known->model;
-  record->target = call.target;
-  record->served_last = true;
-  record->standing = Standing::kAwaiting;
-  record->order = known->order;
-  const absl::Time granted = connection_.broker_time().ToBroker(now_ns_);
-  SetLife(record, granted, granted + target->ttl,
-          target->auto_renew ? target->ttl : absl::ZeroDuration());
-  record->place.store(Place::kInUse, std::memory_order_relaxed);
-  ++stats_.served_last;
-  return shared_->MakeLease(record, record->credential->material);
 }
 
 void SessionCore::Flush(std::function<void()> done) {
@@ -202,9 +162,6 @@ void SessionCore::TakeNotes() {
     }
     if (note.kind == LeaseNote::Kind::kReported) {
       v1::ReportItem& item = note.detail->item;
-      if (!connection_.up() && ServeLast::SpeaksAgainst(item)) {
-        record->credential->failed_while_lost = true;
-      }
       // It may be sent much later.
       if (!connection_.up() && !item.has_event_time()) {
         ToWire(connection_.broker_time().ToBroker(now_ns_), item.mutable_event_time());
@@ -308,6 +265,7 @@ bool SessionCore::FillMessage() {
   if (to_acknowledge_ > acknowledged_) message_.set_acknowledged_revocation(to_acknowledge_);
   // What is returned on the way out is not to be asked for again.
   size_t count = closing_ ? 0 : stock_.Fill(&message_, kMaxItems, now_ns_);
+  count += FillServed(kMaxItems - count);
   count += calls_.Fill(&message_, kMaxItems - count, now_ns_);
   while (count < kMaxItems && !returned_numbers_.empty()) {
     message_.add_released_leases(returned_numbers_.back());
@@ -321,7 +279,7 @@ bool SessionCore::FillMessage() {
   }
   count += FillRenewals(kMaxItems - count);
   // Ends wait for the numbers of the leases that were presented, and a little for each other.
-  ends_due_ = ends_.has_pending() && book_.presented() == 0;
+  ends_due_ = ends_.has_pending() && book_.presented() == 0 && served_.empty();
   if (ends_due_ && (count > 0 || closing_ || ends_.pending() >= kBatch ||
                     now_ns_ >= After(wrote_at_ns_, shared_->options().report_delay))) {
     count += ends_.Fill(&message_, kMaxItems - count);

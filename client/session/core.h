@@ -58,8 +58,7 @@ class SessionCore {
   void OnLost();
   // Answers what waits, if the session is lost.
   void AnswerLost();
-  // A hello is under way. Leases served meanwhile would be in nobody's list: calls wait for its
-  // end.
+  // A hello is under way: whoever may wait a little waits for its end.
   bool Greeting() const {
     return hello_ == Hello::kSending || (hello_ == Hello::kSent && !connection_.up());
   }
@@ -67,6 +66,7 @@ class SessionCore {
   void Open();
   void StartHello();
   void FillHello();
+  static void FillResumed(const LeaseRecord& record, v1::SessionResumedLease* lease);
   void OnWelcome(const v1::SessionWelcome& welcome);
   void Resume(const google::protobuf::RepeatedPtrField<v1::SessionResumption>& resumptions);
   // Flags them, takes them out of stock, and tells.
@@ -87,9 +87,14 @@ class SessionCore {
   void SetLife(LeaseRecord* record, absl::Time granted, absl::Time expires, absl::Duration ttl);
   void Return(LeaseRecord* record);
 
-  // core.cc: callers, timers, and what is sent.
+  // core.cc and core_serve.cc: callers, timers, and what is sent.
   void TakeNotes();
   void Answer(AcquireCall& call, absl::StatusOr<Lease> result);
+  // Those whose time is over, and those that are to be served from the last known material.
+  void AnswerDue();
+  bool MayServeLast(const AcquireCall& call) const;
+  // REQUIRES: MayServeLast.
+  absl::StatusOr<Lease> ServeLastKnown(const AcquireCall& call);
   // While the session is lost.
   absl::StatusOr<Lease> AcquireLost(const AcquireCall& call);
   void ReturnStock();
@@ -98,6 +103,7 @@ class SessionCore {
   void Write();
   bool FillMessage();
   size_t FillRenewals(size_t budget);
+  size_t FillServed(size_t budget);
   void Publish();
 
   const std::shared_ptr<SessionShared> shared_;
@@ -120,6 +126,8 @@ class SessionCore {
   Hello hello_ = Hello::kNone;
   std::vector<LeaseRecord*> hello_leases_;
   size_t hello_next_ = 0;
+  // Served since the hello, with their local_id: to be presented beside it.
+  std::vector<std::pair<LeaseRecord*, uint64_t>> served_;
   // A ping of after the welcome was answered: nothing that was presented is still to be answered.
   uint64_t settle_ping_ = 0;
   uint64_t number_ = 0;

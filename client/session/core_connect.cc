@@ -58,6 +58,7 @@ void SessionCore::StartHello() {
   hello_ = Hello::kSending;
   hello_next_ = 0;
   hello_leases_.clear();
+  served_.clear();
   // What is not named in a hello is released.
   ends_.DropReleases();
   book_.ForEach([&](LeaseRecord& record) {
@@ -65,6 +66,15 @@ void SessionCore::StartHello() {
     book_.Present(&record);
     hello_leases_.push_back(&record);
   });
+}
+
+void SessionCore::FillResumed(const LeaseRecord& record, v1::SessionResumedLease* lease) {
+  lease->set_lease(record.number);
+  lease->set_ticket(std::string(record.credential->material->ticket.reveal()));
+  lease->set_model(*record.model);
+  ToWire(record.grant_time, lease->mutable_grant_time());
+  ToWire(absl::FromUnixNanos(record.expire_unix_ns.load(std::memory_order_relaxed)),
+         lease->mutable_expire_time());
 }
 
 void SessionCore::FillHello() {
@@ -76,14 +86,7 @@ void SessionCore::FillHello() {
   hello->set_session_id(connection_.session_id());
   const size_t end = std::min(hello_leases_.size(), hello_next_ + kHelloLeases);
   for (; hello_next_ < end; ++hello_next_) {
-    const LeaseRecord& record = *hello_leases_[hello_next_];
-    v1::SessionResumedLease* lease = hello->add_leases();
-    lease->set_lease(record.number);
-    lease->set_ticket(std::string(record.credential->material->ticket.reveal()));
-    lease->set_model(*record.model);
-    ToWire(record.grant_time, lease->mutable_grant_time());
-    ToWire(absl::FromUnixNanos(record.expire_unix_ns.load(std::memory_order_relaxed)),
-           lease->mutable_expire_time());
+    FillResumed(*hello_leases_[hello_next_], hello->add_leases());
   }
   hello->set_more(hello_next_ < hello_leases_.size());
   if (!hello->more()) hello_ = Hello::kSent;
@@ -103,7 +106,6 @@ void SessionCore::OnWelcome(const v1::SessionWelcome& welcome) {
     serve_last_.ForgetOrders();
     book_.ForgetOrders();
   }
-  book_.ForgetFailures();
   // Before anybody hears of it.
   shared_->SetValidUntil(connection_.valid_until_ns());
 }

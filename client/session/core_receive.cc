@@ -13,6 +13,19 @@ namespace {
 // The broker's hard maximum of a lease's life, less what rounding may take.
 constexpr absl::Duration kMaxLife = absl::Seconds(3599);
 
+// The broker said nothing about the pool: it is sealed, stops, or broke.
+bool CannotServe(const absl::Status& refusal) {
+  switch (refusal.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void SessionCore::OnMessage(v1::SessionResponse& message) {
@@ -35,6 +48,8 @@ void SessionCore::OnMessage(v1::SessionResponse& message) {
     // Answers come in order: what was presented before this ping and not answered never will be.
     if (settle_ping_ != 0 && message.pong() >= settle_ping_) Refuse(book_.TakeAllPresented());
   }
+  // With the resumptions came what became of their credentials.
+  if (book_.presented() == 0) ends_.SettleDoubts();
   if (message.has_welcome()) {
     size_t refused = 0;
     for (const v1::SessionResumption& resumption : message.resumptions()) {
@@ -202,8 +217,17 @@ void SessionCore::ReceiveStock(const v1::SessionStock& stock) {
 
 void SessionCore::ReceiveGrant(const v1::SessionGrant& grant) {
   if (grant.has_refusal()) {
+    absl::StatusOr<Lease> result = FromRpcStatus(grant.refusal());
+    // Not by its client, who would not wait for it: the broker stops. The call goes to whoever is
+    // there next.
+    if (absl::IsCancelled(result.status())) return;
     AcquireCall call = calls_.Take(grant.call());
-    if (call.done) Answer(call, FromRpcStatus(grant.refusal()));
+    if (!call.done) return;
+    if (CannotServe(result.status()) && MayServeLast(call)) {
+      absl::StatusOr<Lease> served = ServeLastKnown(call);
+      if (served.ok()) result = std::move(served);
+    }
+    Answer(call, std::move(result));
     return;
   }
   LeaseRecord* record = Enter(grant.lease(), grant.credential(), grant.model(), grant.order());

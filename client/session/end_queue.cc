@@ -69,6 +69,7 @@ void EndQueue::Add(LeaseNote note) {
     if (bytes_ + entry.detail->bytes > max_report_bytes_) {
       ++counts_.early_dropped;
       Answer(entry.done, Undelivered());
+      settled_ = true;
       return;
     }
   } else {
@@ -84,7 +85,8 @@ void EndQueue::FillReport(Entry& entry, v1::SessionRequest* message) {
   v1::SessionReport* report = message->add_reports();
   report->set_lease(entry.record->number);
   if (entry.detail != nullptr) *report->mutable_item() = entry.detail->item;
-  results_[entry.record->number].push_back(entry.done);
+  results_[entry.record->number].push_back(
+      {entry.done, entry.detail == nullptr ? nullptr : entry.detail->doubt});
 }
 
 size_t EndQueue::Fill(v1::SessionRequest* message, size_t budget) {
@@ -139,6 +141,8 @@ void EndQueue::Finish(Entry& entry) {
   if (entry.detail != nullptr) {
     bytes_ -= entry.detail->bytes;
     WipeDetail(*entry.detail);
+    settled_ = settled_ || entry.detail->doubt != nullptr;
+    entry.detail->doubt = nullptr;
   }
   if (entry.kind != Kind::kEarly) book_.Free(entry.record);
 }
@@ -167,7 +171,8 @@ void EndQueue::Processed(uint64_t number) {
 void EndQueue::Result(const v1::SessionReportResult& result) {
   const auto found = results_.find(result.lease());
   if (found == results_.end()) return;
-  Answer(found->second.front(), ToAnswer(result.result()));
+  Answer(found->second.front().done, ToAnswer(result.result()));
+  settled_ = settled_ || found->second.front().doubt != nullptr;
   found->second.pop_front();
   if (found->second.empty()) results_.erase(found);
 }
@@ -205,12 +210,30 @@ void EndQueue::Rewind() {
   std::move(pending_.begin(), pending_.end(), std::back_inserter(again));
   pending_ = std::move(again);
   // Processed, but the answer was lost.
-  for (auto& [number, callbacks] : results_) {
-    for (auto& done : callbacks) {
-      if (done != nullptr && done.use_count() == 1) Answer(done, Undelivered());
+  for (auto& [number, reports] : results_) {
+    for (Unanswered& report : reports) {
+      if (report.done != nullptr && report.done.use_count() == 1) {
+        Answer(report.done, Undelivered());
+      }
+      // The next stream begins with what became of the credentials meanwhile.
+      if (report.doubt != nullptr) doubts_.push_back(std::move(report.doubt));
     }
   }
   results_.clear();
+  // Nobody judges these for now.
+  const auto passing = [](const std::shared_ptr<const DoubtHold>& hold) {
+    return hold != nullptr && hold->doubt() == Doubt::kTransient;
+  };
+  for (Entry& entry : pending_) {
+    if (entry.detail != nullptr && passing(entry.detail->doubt)) entry.detail->doubt = nullptr;
+  }
+  std::erase_if(doubts_, passing);
+  settled_ = true;
+}
+
+void EndQueue::SettleDoubts() {
+  settled_ = settled_ || !doubts_.empty();
+  doubts_.clear();
 }
 
 void EndQueue::DropReleases() {

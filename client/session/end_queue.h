@@ -64,6 +64,11 @@ class EndQueue {
   void DropReleases();
   // Gives all up.
   void DropAll();
+  // The broker has said what it did to the credentials of a stream that broke before it answered
+  // their reports.
+  void SettleDoubts();
+  // Whether a doubt was settled since the last call.
+  bool TakeSettled() { return std::exchange(settled_, false); }
 
   // Callbacks to call now, with their answers.
   std::vector<std::pair<ReportCallback, ReportAnswer>> TakeAnswers() {
@@ -81,6 +86,12 @@ class EndQueue {
     std::shared_ptr<ReportCallback> done;
   };
 
+  // A report that was sent and not answered.
+  struct Unanswered {
+    std::shared_ptr<ReportCallback> done;
+    std::shared_ptr<const DoubtHold> doubt;
+  };
+
   void Trim(LeaseNote::Detail& detail);
   void FillReport(Entry& entry, v1::SessionRequest* message);
   void Drop(Entry& entry);
@@ -92,8 +103,11 @@ class EndQueue {
   int64_t bytes_ = 0;
   std::deque<Entry> pending_;
   std::deque<Entry> sent_;
-  // Callbacks of reports that were sent and not answered, by lease number, in order.
-  absl::flat_hash_map<uint64_t, std::deque<std::shared_ptr<ReportCallback>>> results_;
+  // By lease number, in order.
+  absl::flat_hash_map<uint64_t, std::deque<Unanswered>> results_;
+  // Of reports that were processed, but whose answer was lost with its stream.
+  std::vector<std::shared_ptr<const DoubtHold>> doubts_;
+  bool settled_ = false;
   std::vector<std::pair<ReportCallback, ReportAnswer>> answers_;
   Counts counts_;
 };

@@ -106,6 +106,7 @@ StreamEvent GrpcStream::Take(Tag tag, bool ok) {
     event.status = FromGrpc(status_);
     rpc_ = nullptr;
     context_ = nullptr;
+    stub_ = nullptr;  // and with it the channel
   }
   return event;
 }

@@ -23,7 +23,8 @@ namespace credbroker::client {
 class GrpcStream final : public Stream {
  public:
   struct Options {
-    // A channel to an owner; empty: the usual address.
+    // A channel to an owner; empty: the usual address. A new one each time: a channel comes back by
+    // itself, and at once, when its connection breaks, and so would all of a broker's clients.
     std::function<std::shared_ptr<grpc::Channel>(const std::string& owner)> connect;
     // Adds what every call carries, e.g. authorization.
     std::function<void(grpc::ClientContext&)> prepare;

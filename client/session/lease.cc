@@ -156,6 +156,12 @@ void Lease::Report(v1::ReportItem item, ReportCallback done) {
   MakeSendable(&item);
   if (item.material_version() == 0) item.set_material_version(material_->version);
   detail->bytes = BytesOf(item);
+  const Doubt doubt = DoubtOf(item);
+  if (doubt == Doubt::kTransient ? shared_->state() == ConnectionState::kConnected
+                                 : doubt != Doubt::kNone) {
+    // Before anybody hears that the report was made.
+    detail->doubt = std::make_shared<DoubtHold>(record_->credential, record_->model, doubt);
+  }
   detail->item = std::move(item);
   detail->done = std::move(done);
   if (detail->item.early()) {

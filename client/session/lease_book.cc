@@ -153,10 +153,6 @@ void LeaseBook::ForgetOrders() {
   ForEach([](LeaseRecord& record) { record.order = 0; });
 }
 
-void LeaseBook::ForgetFailures() {
-  for (auto& [uid, credential] : by_uid_) credential->failed_while_lost = false;
-}
-
 void LeaseBook::Prune() {
   absl::flat_hash_set<const Credential*> named;
   for (const auto& [index, credential] : by_index_) named.insert(credential.get());

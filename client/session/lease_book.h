@@ -62,7 +62,6 @@ class LeaseBook {
   const std::shared_ptr<Credential>& ByIndex(uint32_t index) const;
   // The session is a new one to the broker: its orders begin anew.
   void ForgetOrders();
-  void ForgetFailures();
   // Credentials that nobody refers to and this stream did not name.
   void Prune();
   // One copy of each upstream name.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "client/session/doubt.h"
 #include "credbroker/client/lease.h"
 #include "credbroker/client/target.h"
 #include "credbroker/v1/session.pb.h"
@@ -45,6 +46,8 @@ struct Credential {
   // Never null. Written with all shards locked, read with any of them locked (or by the session's
   // thread).
   std::shared_ptr<const Material> material;
+  // Any thread.
+  Doubts doubts;
 
   // --- Session's thread only ---
   // The newest order that was revoked: for every model, and by model.
@@ -58,8 +61,6 @@ struct Credential {
     }
     return false;
   }
-  // A lease of it failed while the session was lost: not served again until the broker is back.
-  bool failed_while_lost = false;
 };
 
 // Where a lease is.
@@ -124,6 +125,8 @@ struct LeaseNote {
     v1::ReportItem item;
     ReportCallback done;
     int64_t bytes = 0;
+    // Until the broker's disposition is here.
+    std::shared_ptr<const DoubtHold> doubt;
   };
   LeaseRecord* record = nullptr;
   // A note about a record that got another id meanwhile is void.

@@ -34,7 +34,7 @@ absl::StatusOr<ServeLast::Known> ServeLast::Serve(TargetId id, const Target& tar
   for (size_t i = 0; i < entry.known.size(); ++i) {
     const Known& known = entry.known[(entry.next + i) % entry.known.size()];
     const Material& material = *known.credential->material;
-    if (material.capped || known.credential->failed_while_lost ||
+    if (material.capped || known.credential->doubts.Serious() ||
         known.credential->Revokes(*known.model, known.order)) {
       continue;
     }
@@ -68,23 +68,6 @@ void ServeLast::ForgetOrders() {
     entry.oldest = entry.next = 0;
     for (Known& known : entry.known) known.order = 0;
   }
-}
-
-bool ServeLast::SpeaksAgainst(const v1::ReportItem& item) {
-  switch (item.outcome()) {
-    case v1::OUTCOME_UNSPECIFIED:
-      break;
-    case v1::OUTCOME_RATE_LIMITED:
-    case v1::OUTCOME_QUOTA_EXHAUSTED:
-    case v1::OUTCOME_UNAUTHENTICATED:
-    case v1::OUTCOME_FORBIDDEN:
-    case v1::OUTCOME_CHALLENGE:
-      return true;
-    default:
-      return false;
-  }
-  const int status = item.http_status();
-  return status == 401 || status == 402 || status == 403 || status == 429;
 }
 
 }  // namespace credbroker::client

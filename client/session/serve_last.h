@@ -44,9 +44,6 @@ class ServeLast {
   // LeaseBook::ForgetOrders.
   void ForgetOrders();
 
-  // Whether an outcome says that the credential should not be served again by itself.
-  static bool SpeaksAgainst(const v1::ReportItem& item);
-
  private:
   struct Entry {
     std::vector<Known> known;

@@ -51,10 +51,16 @@ void Shards::Prepare(TargetId target, size_t capacity) {
 bool Shards::TakeFrom(Shard& shard, TargetId target, Taken* taken) {
   if (shard.rings.size() <= target) return false;
   Ring& ring = shard.rings[target];
-  if (ring.size == 0) return false;
-  LeaseRecord* record = ring.slots[ring.head];
-  ring.head = ring.head + 1 == ring.slots.size() ? 0 : ring.head + 1;
-  --ring.size;
+  LeaseRecord* record = nullptr;
+  while (record == nullptr && ring.size > 0) {
+    record = ring.slots[ring.head];
+    ring.head = ring.head + 1 == ring.slots.size() ? 0 : ring.head + 1;
+    --ring.size;
+    if (record->credential->doubts.Withhold(*record->model)) {
+      shard.aside.push_back(std::exchange(record, nullptr));
+    }
+  }
+  if (record == nullptr) return false;
   ++ring.taken;
   record->place.store(Place::kInUse, std::memory_order_relaxed);
   taken->record = record;
@@ -123,6 +129,21 @@ void Shards::Put(TargetId target, absl::Span<LeaseRecord* const> records) {
   }
 }
 
+void Shards::PutBack() {
+  // Whoever puts something aside looks and does so under the shard's lock: none is left behind.
+  for (Shard& shard : shards_) {
+    MutexLock lock(shard.mutex);
+    std::erase_if(shard.aside, [&rings = shard.rings](LeaseRecord* record) {
+      Ring& ring = rings[record->target];
+      if (record->credential->doubts.Withhold(*record->model) || ring.size == ring.slots.size()) {
+        return false;
+      }
+      ring.slots[(ring.head + ring.size++) % ring.slots.size()] = record;
+      return true;
+    });
+  }
+}
+
 bool Shards::Note(LeaseNote& note) {
   Shard& shard = shards_[OwnShard()];
   MutexLock lock(shard.mutex);
@@ -181,6 +202,12 @@ void Shards::RemoveIf(const std::function<void()>& update,
         ring.size = kept;
       }
     }
+    std::erase_if(shard.aside, [&](LeaseRecord* record) {
+      if (!remove(*record)) return false;
+      out->push_back(record);
+      counters(record->target)->stock.fetch_sub(1, std::memory_order_relaxed);
+      return true;
+    });
   }
 }
 

@@ -58,10 +58,13 @@ class Shards {
     bool refill = false;
   };
   // Takes the oldest lease of the caller's shard, else of another. The record's place becomes
-  // kInUse. `counters` are those of `target`.
+  // kInUse. Leases in doubt are not taken but put aside. `counters` are those of `target`.
   Taken Take(TargetId target, TargetCounters& counters) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Puts leases into stock, where threads took most. REQUIRES: session's thread, prepared.
   void Put(TargetId target, absl::Span<LeaseRecord* const> records);
+
+  // Puts back what was aside and is not in doubt any more. To be called when a doubt was settled.
+  void PutBack();
 
   // Takes a note in. False: they are closed, it is still the caller's.
   bool Note(LeaseNote& note);
@@ -90,6 +93,8 @@ class Shards {
   struct alignas(64) Shard {
     Mutex mutex;
     std::vector<Ring> rings ABSL_GUARDED_BY(mutex);
+    // In stock, but withheld: somebody met them while they were in doubt.
+    std::vector<LeaseRecord*> aside ABSL_GUARDED_BY(mutex);
     std::vector<LeaseNote> notes ABSL_GUARDED_BY(mutex);
     bool closed ABSL_GUARDED_BY(mutex) = false;
   };

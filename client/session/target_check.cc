@@ -34,6 +34,9 @@ absl::Status CheckTarget(const Target& target) {
     return Bad("stock.idle_return: 1 s to 1 h");
   }
   if (!Within(target.max_serve_last, 1, 100'000)) return Bad("max_serve_last: 1 to 100,000");
+  if (!Within(target.serve_last_after, absl::Milliseconds(1), absl::Hours(1))) {
+    return Bad("serve_last_after: 1 ms to 1 h");
+  }
   return absl::OkStatus();
 }
 

@@ -17,8 +17,9 @@ namespace credbroker::sidecar {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-// While a connection is being made, callers wait for it a little; if it does not come, hardly.
-constexpr absl::Duration kReconnectPatience = absl::Milliseconds(500);
+// While a connection is being made, callers wait for it a little, twice the session's first wait
+// before it tries; if it does not come, hardly.
+constexpr absl::Duration kReconnectPatience = absl::Seconds(1);
 constexpr absl::Duration kAwayPatience = absl::Milliseconds(20);
 constexpr int64_t kAwayAfter = 2 * kSecond;
 constexpr int64_t kTargetIdle = 600 * kSecond;

@@ -17,7 +17,8 @@ constexpr absl::Duration kMaxTtl = absl::Hours(1);
 int Items(const v1::SessionRequest& request) {
   return request.targets_size() + request.succeeded_leases_size() + request.reports_size() +
          request.released_leases_size() + request.renewals_size() + request.prefetches_size() +
-         request.acquires_size() + request.cancelled_calls_size() + request.hello().leases_size();
+         request.acquires_size() + request.cancelled_calls_size() + request.served_leases_size() +
+         request.hello().leases_size();
 }
 
 std::string Path(const char* list, int index, const char* field) {
@@ -28,6 +29,20 @@ void CheckTtl(const google::protobuf::Duration& ttl, const std::string& field, C
   check.Span(ttl, kMinTtl, kMaxTtl, field);
 }
 
+void CheckResumed(const google::protobuf::RepeatedPtrField<v1::SessionResumedLease>& leases,
+                  const char* list, Checker& check) {
+  for (int i = 0; i < leases.size(); ++i) {
+    const v1::SessionResumedLease& lease = leases[i];
+    if (lease.lease() == 0) check.Add(Path(list, i, "lease"), "is required");
+    if (lease.ticket().size() > 2'048) {
+      check.Add(Path(list, i, "ticket"), "is longer than any ticket");
+    }
+    if (lease.model().size() > 256) check.Text(lease.model(), 256, Path(list, i, "model"));
+    check.Time(lease.grant_time(), Path(list, i, "grant_time"));
+    check.Time(lease.expire_time(), Path(list, i, "expire_time"));
+  }
+}
+
 void CheckHello(const v1::SessionHello& hello, Checker& check) {
   check.Text(hello.client(), 128, "hello.client");
   check.Text(hello.instance(), 128, "hello.instance");
@@ -36,18 +51,7 @@ void CheckHello(const v1::SessionHello& hello, Checker& check) {
               absl::StrCat("must be the ", kSessionIdBytes, " bytes of a welcome, or empty; is ",
                            hello.session_id().size()));
   }
-  for (int i = 0; i < hello.leases_size(); ++i) {
-    const v1::SessionResumedLease& lease = hello.leases(i);
-    if (lease.lease() == 0) check.Add(Path("hello.leases", i, "lease"), "is required");
-    if (lease.ticket().size() > 2'048) {
-      check.Add(Path("hello.leases", i, "ticket"), "is longer than any ticket");
-    }
-    if (lease.model().size() > 256) {
-      check.Text(lease.model(), 256, Path("hello.leases", i, "model"));
-    }
-    check.Time(lease.grant_time(), Path("hello.leases", i, "grant_time"));
-    check.Time(lease.expire_time(), Path("hello.leases", i, "expire_time"));
-  }
+  CheckResumed(hello.leases(), "hello.leases", check);
 }
 
 void CheckTarget(const v1::SessionTarget& target, int index, Checker& check) {
@@ -138,6 +142,7 @@ grpc::Status CheckFrame(const v1::SessionRequest& request, Phase phase, uint64_t
   }
   CheckPhase(request, phase, items, check);
   if (request.has_hello()) CheckHello(request.hello(), check);
+  CheckResumed(request.served_leases(), "served_leases", check);
   for (int i = 0; i < request.targets_size(); ++i) CheckTarget(request.targets(i), i, check);
   for (int i = 0; i < request.reports_size(); ++i) {
     if (request.reports(i).lease() == 0) check.Add(Path("reports", i, "lease"), "is required");

@@ -138,7 +138,8 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // peer_hello.cc
   void Hello(v1::SessionRequest& message);
   void Welcome(const Opened& opened) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ResumeLeases(const v1::SessionHello& hello);
+  using ResumedLeases = google::protobuf::RepeatedPtrField<v1::SessionResumedLease>;
+  void ResumeLeases(const ResumedLeases& leases);
   struct Resumed {
     uint64_t old_lease = 0, lease = 0;
     core::Uid uid;

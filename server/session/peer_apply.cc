@@ -36,6 +36,7 @@ void SessionPeer::Apply(const v1::SessionRequest& message) {
   if (const grpc::Status status = CheckReferences(message); !status.ok()) {
     return OnBadMessage(status);
   }
+  ResumeLeases(message.served_leases());
   if (message.acknowledged_revocation() != 0) Acknowledge(message.acknowledged_revocation());
   Ask(message);
   host_.engine().Apply(batch_);

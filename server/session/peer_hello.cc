@@ -77,7 +77,7 @@ void SessionPeer::Welcome(const Opened& opened) {
 void SessionPeer::Settled() {
   v1::SessionRequest message;
   message.Swap(&hello_);
-  ResumeLeases(message.hello());
+  ResumeLeases(message.hello().leases());
   if (more_) {
     phase_ = Phase::kLeases;
     {
@@ -104,12 +104,12 @@ void SessionPeer::Settled() {
   Apply(message);
 }
 
-void SessionPeer::ResumeLeases(const v1::SessionHello& hello) {
-  if (hello.leases().empty()) return;
+void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
+  if (leases.empty()) return;
   const absl::Time now = host_.Now();
   std::vector<Resumed> resumed;
-  resumed.reserve(static_cast<size_t>(hello.leases_size()));
-  for (const v1::SessionResumedLease& lease : hello.leases()) {
+  resumed.reserve(static_cast<size_t>(leases.size()));
+  for (const v1::SessionResumedLease& lease : leases) {
     resumed.push_back(ResumeOne(lease, now));
     newest_held_ = std::max(newest_held_, resumed.back().order);
   }
@@ -158,6 +158,8 @@ SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease
   const auto claims = host_.engine().OpenTicket(lease.ticket(), principal_);
   const absl::Time expires = rpc::ToTime(lease.expire_time());
   if (!claims.has_value() || expires <= now) return out;
+  // Where the hello is over a session holds no more than its limit, by whatever way.
+  if (phase_ == Phase::kOpen && !MayHold(1)) return out;
   if (resumed_ && host_.engine().Remembered(session_, lease.lease())) {
     // It was reported or released and the answer got lost: it keeps its number, and what the client
     // says of it again is a duplicate.

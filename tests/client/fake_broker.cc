@@ -190,6 +190,26 @@ void FakeBroker::Acquire(const v1::SessionAcquire& acquire, v1::SessionResponse*
   ToWire(Now() + FromWire(acquire.request().ttl()), grant->mutable_expire_time());
 }
 
+std::string FakeBroker::Proved(const v1::SessionResumedLease& lease) const {
+  for (const auto& [name, credential] : credentials_) {
+    if (lease.ticket() == TicketOf(name)) return refuse_resume_.contains(name) ? "" : name;
+  }
+  return "";
+}
+
+void FakeBroker::Adopt(const v1::SessionRequest& request, v1::SessionResponse* response) {
+  for (const v1::SessionResumedLease& lease : request.served_leases()) {
+    v1::SessionResumption* answer = response->add_resumptions();
+    answer->set_old_lease(lease.lease());
+    const std::string id = Proved(lease);
+    if (id.empty()) continue;
+    answer->set_lease(Grant(id, lease.model()));
+    answer->set_credential(Announce(id, response));
+    answer->set_order(last_order_);
+    ++adopted_;
+  }
+}
+
 void FakeBroker::Resume(const v1::SessionHello& hello, v1::SessionResponse* response) {
   std::map<uint64_t, Lease> kept;
   const bool known = hello.session_id() == session_id_;
@@ -198,11 +218,8 @@ void FakeBroker::Resume(const v1::SessionHello& hello, v1::SessionResponse* resp
     v1::SessionResumption* answer = response->add_resumptions();
     answer->set_old_lease(lease.lease());
     const auto found = leases_.find(lease.lease());
-    std::string id;
-    for (const auto& [name, credential] : credentials_) {
-      if (lease.ticket() == TicketOf(name)) id = name;
-    }
-    if (id.empty() || refuse_resume_.contains(id)) continue;
+    const std::string id = Proved(lease);
+    if (id.empty()) continue;
     if (known && found != leases_.end()) {
       kept[lease.lease()] = found->second;
       answer->set_lease(lease.lease());
@@ -233,6 +250,32 @@ void FakeBroker::Welcome(const v1::SessionRequest& request, v1::SessionResponse*
   ToWire(Now(), welcome->mutable_now());
 }
 
+void FakeBroker::AddRevocation(const std::string& id, v1::SessionRevocationReason reason,
+                               const std::string& model, v1::SessionResponse* response) {
+  v1::SessionRevocation* revocation = response->add_revocations();
+  revocation->set_number(++last_revocation_);
+  revocation->set_credential(Announce(id, response));
+  revocation->set_model(model);
+  revocation->set_covers(last_order_);
+  revocation->set_reason(reason);
+  revocation->set_cause(v1::CAUSE_RATE_LIMITED);
+  ToWire(Now(), revocation->mutable_until());
+}
+
+void FakeBroker::TakeReport(const v1::SessionReport& report, v1::SessionResponse* response) {
+  if (!forgetful_) reports_.push_back(report);
+  v1::SessionReportResult* result = response->add_results();
+  result->set_lease(report.lease());
+  result->mutable_result()->set_disposition(
+      report.item().early() ? v1::REPORT_DISPOSITION_NOTED : v1::REPORT_DISPOSITION_ACCEPTED);
+  result->mutable_result()->set_advice(v1::ADVICE_RETRY_OTHER);
+  const auto found = leases_.find(report.lease());
+  if (revoke_limited_ && report.item().http_status() == 429 && found != leases_.end()) {
+    AddRevocation(found->second.credential, v1::SESSION_REVOCATION_REASON_COOLING, "", response);
+  }
+  if (!report.item().early()) End(report.lease());
+}
+
 void FakeBroker::Write(const v1::SessionRequest& request) {
   std::function<void(uint64_t)> tell;
   {
@@ -243,6 +286,7 @@ void FakeBroker::Write(const v1::SessionRequest& request) {
     v1::SessionResponse response;
     response.set_processed(request.number());
     if (request.has_hello()) Welcome(request, &response);
+    Adopt(request, &response);
     for (const v1::SessionTarget& target : request.targets()) targets_[target.target()] = target;
     if (request.acknowledged_revocation() > acknowledged_) {
       acknowledged_ = request.acknowledged_revocation();
@@ -252,15 +296,7 @@ void FakeBroker::Write(const v1::SessionRequest& request) {
       if (!forgetful_) succeeded_.push_back(lease);
       End(lease);
     }
-    for (const v1::SessionReport& report : request.reports()) {
-      reports_.push_back(report);
-      v1::SessionReportResult* result = response.add_results();
-      result->set_lease(report.lease());
-      result->mutable_result()->set_disposition(
-          report.item().early() ? v1::REPORT_DISPOSITION_NOTED : v1::REPORT_DISPOSITION_ACCEPTED);
-      result->mutable_result()->set_advice(v1::ADVICE_RETRY_OTHER);
-      if (!report.item().early()) End(report.lease());
-    }
+    for (const v1::SessionReport& report : request.reports()) TakeReport(report, &response);
     for (const uint64_t lease : request.released_leases()) {
       ++released_;
       End(lease);
@@ -281,170 +317,4 @@ void FakeBroker::Write(const v1::SessionRequest& request) {
   if (tell) tell(request.acknowledged_revocation());
 }
 
-// --- What a test arranges ---
-
-void FakeBroker::Add(const std::string& id, Credential credential) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  credentials_[id] = credential;
-}
-
-void FakeBroker::SetReachable(bool reachable) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  reachable_ = reachable;
-}
-
-void FakeBroker::SetAnswering(bool answering) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  answering_ = answering;
-  if (!answering || unanswered_.ByteSizeLong() == 0) return;
-  Answer(std::exchange(unanswered_, {}));
-}
-
-void FakeBroker::SetForgetful(bool forgetful) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  forgetful_ = forgetful;
-}
-
-void FakeBroker::Restart() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  leases_.clear();
-  session_id_.clear();
-  last_lease_ += uint64_t{1} << 40;
-  last_order_ = 0;
-}
-
-void FakeBroker::RefuseStock(const std::string& reason) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  refuse_stock_ = reason;
-}
-
-void FakeBroker::RefuseAcquires(int code, const std::string& reason) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  refuse_code_ = code;
-  refuse_reason_ = reason;
-}
-
-void FakeBroker::HoldAcquires(bool hold) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  hold_acquires_ = hold;
-}
-
-void FakeBroker::RefuseResume(const std::string& credential) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  refuse_resume_.insert(credential);
-}
-
-uint64_t FakeBroker::Revoke(const std::string& id, v1::SessionRevocationReason reason,
-                            const std::string& model) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (model.empty()) credentials_[id].available = false;
-  v1::SessionResponse response;
-  v1::SessionRevocation* revocation = response.add_revocations();
-  revocation->set_number(++last_revocation_);
-  revocation->set_credential(Announce(id, &response));
-  revocation->set_model(model);
-  revocation->set_covers(last_order_);
-  revocation->set_reason(reason);
-  revocation->set_cause(v1::CAUSE_RATE_LIMITED);
-  Answer(std::move(response));
-  return last_revocation_;
-}
-
-void FakeBroker::Renew(const std::string& id) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  credentials_[id].available = true;
-  ++credentials_[id].version;
-  v1::SessionResponse response;
-  Announce(id, &response);
-  Answer(std::move(response));
-}
-
-void FakeBroker::EndLease(uint64_t lease) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  v1::SessionResponse response;
-  v1::SessionRevocation* revocation = response.add_revocations();
-  revocation->set_number(++last_revocation_);
-  revocation->set_lease(lease);
-  revocation->set_reason(v1::SESSION_REVOCATION_REASON_LEASE_ENDED);
-  End(lease);
-  Answer(std::move(response));
-}
-
-void FakeBroker::Send(v1::SessionResponse response) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  Answer(std::move(response));
-}
-
-void FakeBroker::set_epoch(int64_t epoch) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  epoch_ = epoch;
-}
-
-void FakeBroker::OnAcknowledged(std::function<void(uint64_t)> seen) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  on_acknowledged_ = std::move(seen);
-}
-
-// --- What it saw ---
-
-int FakeBroker::opened() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return opened_;
-}
-bool FakeBroker::open() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return open_;
-}
-std::string FakeBroker::last_owner() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return last_owner_;
-}
-std::vector<v1::SessionRequest> FakeBroker::TakeWritten() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return std::exchange(written_, {});
-}
-std::map<uint64_t, FakeBroker::Lease> FakeBroker::leases() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return leases_;
-}
-std::vector<uint64_t> FakeBroker::succeeded() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return succeeded_;
-}
-std::vector<v1::SessionReport> FakeBroker::reports() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return reports_;
-}
-std::vector<v1::SessionResumedLease> FakeBroker::last_hello() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return last_hello_;
-}
-size_t FakeBroker::released() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return released_;
-}
-size_t FakeBroker::expired() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return expired_;
-}
-uint64_t FakeBroker::acknowledged() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return acknowledged_;
-}
-bool FakeBroker::woken() {
-  const std::lock_guard<std::mutex> lock(queue_mutex_);
-  return woken_;
-}
-bool FakeBroker::half_closed() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return half_closed_;
-}
-uint64_t FakeBroker::last_order() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return last_order_;
-}
-uint64_t FakeBroker::last_lease() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return last_lease_;
-}
 }  // namespace credbroker::client

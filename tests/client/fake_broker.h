@@ -70,9 +70,12 @@ class FakeBroker final : public Stream {
   void HoldAcquires(bool hold);
   // Resumed leases of this credential are refused.
   void RefuseResume(const std::string& credential);
-  // The credential leaves AVAILABLE. Returns the revocation's number.
+  // The credential leaves AVAILABLE. Returns the revocation's number. Its `until` is the moment it
+  // was made: on a clock that never shows the same twice it orders revocations against grants.
   uint64_t Revoke(const std::string& id, v1::SessionRevocationReason reason,
                   const std::string& model = "");
+  // A 429 revokes its credential, which is back at once.
+  void RevokeLimited(bool revoke);
   // It is back, with its next material.
   void Renew(const std::string& id);
   // Leases die with their credential's stock: tells the client this lease is over.
@@ -89,6 +92,8 @@ class FakeBroker final : public Stream {
   std::vector<uint64_t> succeeded() const;
   std::vector<v1::SessionReport> reports() const;
   std::vector<v1::SessionResumedLease> last_hello() const;
+  // Leases that were presented beside a hello.
+  size_t adopted() const;
   size_t released() const;
   size_t expired() const;
   uint64_t acknowledged() const;
@@ -115,12 +120,19 @@ class FakeBroker final : public Stream {
   void Answer(v1::SessionResponse response);
   void Welcome(const v1::SessionRequest& request, v1::SessionResponse* response);
   void Resume(const v1::SessionHello& hello, v1::SessionResponse* response);
+  // Of served_leases.
+  void Adopt(const v1::SessionRequest& request, v1::SessionResponse* response);
+  // By its ticket; empty: there is none such.
+  std::string Proved(const v1::SessionResumedLease& lease) const;
   uint32_t Announce(const std::string& id, v1::SessionResponse* response);
   // Empty: none.
   std::string Choose(const v1::AcquireRequest& request, bool for_stock);
   uint64_t Grant(const std::string& id, const std::string& model);
   void Prefetch(const v1::SessionPrefetch& prefetch, v1::SessionResponse* response);
   void Acquire(const v1::SessionAcquire& acquire, v1::SessionResponse* response);
+  void AddRevocation(const std::string& id, v1::SessionRevocationReason reason,
+                     const std::string& model, v1::SessionResponse* response);
+  void TakeReport(const v1::SessionReport& report, v1::SessionResponse* response);
   void End(uint64_t lease) { leases_.erase(lease); }
 
   const Clock& clock_;
@@ -146,6 +158,7 @@ class FakeBroker final : public Stream {
   int refuse_code_ = 0;
   std::string refuse_reason_;
   bool hold_acquires_ = false;
+  bool revoke_limited_ = false;
   std::set<std::string> refuse_resume_;
   int64_t epoch_ = 1;
 
@@ -165,6 +178,7 @@ class FakeBroker final : public Stream {
   std::vector<uint64_t> succeeded_;
   std::vector<v1::SessionReport> reports_;
   std::vector<v1::SessionResumedLease> last_hello_;
+  size_t adopted_ = 0;
   size_t released_ = 0;
   size_t expired_ = 0;
   uint64_t acknowledged_ = 0;

@@ -154,8 +154,9 @@ TEST_F(Report, IsSentAgainAfterABreakUntilTheBrokerProcessedIt) {
   StartWith(8);
   broker_.SetAnswering(false);
   int answers = 0;
+  Lease fine = Take();  // before the failure: after it none of the credential's is handed out
   Take().Report(Outcome::Status(500), [&](const ReportAnswer&) { ++answers; });
-  Take().ReportSuccess();
+  fine.ReportSuccess();
   Pass(absl::Milliseconds(10), absl::Milliseconds(5));
   EXPECT_EQ(broker_.reports().size(), 1);
   EXPECT_EQ(shared_->stats().ends_processed, 0);

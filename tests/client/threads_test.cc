@@ -1,4 +1,5 @@
 // The library's own thread and callers' threads against a fake broker in this process.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -23,11 +24,28 @@ int Operations() {
   return size == nullptr || std::string(size) == "ci" ? 100'000 : 1'000'000;
 }
 
+constexpr size_t kCredentials = 4;
+
+// Never shows the same moment twice: what happens before has the lower one.
+class SequenceClock final : public Clock {
+ public:
+  int64_t BootNanos() const override {
+    int64_t last = last_.load();
+    int64_t next = 0;
+    do {
+      next = std::max(last + 1, SystemClock()->BootNanos());
+    } while (!last_.compare_exchange_weak(last, next));
+    return next;
+  }
+
+ private:
+  mutable std::atomic<int64_t> last_{0};
+};
+
 class Threads : public testing::Test {
  protected:
-  static constexpr int kCredentials = 4;
   Threads() {
-    for (int i = 0; i < kCredentials; ++i) broker_->Add(absl::StrCat("c", i));
+    for (size_t i = 0; i < kCredentials; ++i) broker_->Add(absl::StrCat("c", i));
   }
   void Open(SessionOptions options = {}) {
     session_ = std::make_unique<Session>(std::make_unique<SessionRunner>(
@@ -40,61 +58,107 @@ class Threads : public testing::Test {
     target.stock = {.max = 256, .initial = 256};
     target_ = *session_->Declare(target);
   }
-  // The broker's order of a lease out of stock: the fake gives each grant of stock its own moment.
-  FakeBroker* broker_ = new FakeBroker(*SystemClock(), true);  // the session's
+  const SequenceClock sequence_;
+  FakeBroker* broker_ = new FakeBroker(sequence_, true);  // the session's
   std::unique_ptr<Session> session_;
   TargetId target_ = 0;
 };
 
-TEST_F(Threads, NeverHandOutWhatWasRevokedBeforeTheyAsked) {
-  Open();
-  // By credential: everything granted before this moment of the broker's clock is revoked, and the
-  // session has acknowledged it.
-  std::array<std::atomic<int64_t>, kCredentials> revoked_until{};
-  std::atomic<bool> enough{false};
-  std::atomic<int64_t> done{0};
-  std::atomic<int64_t> from_stock{0};
-  std::atomic<int64_t> violations{0};
-  const auto work = [&] {
-    while (!enough.load()) {
-      std::array<int64_t, kCredentials> before{};
-      for (int i = 0; i < kCredentials; ++i) before[i] = revoked_until[i].load();
-      auto lease = session_->Acquire(target_);
+// What two threads do with their leases, and what they must not be given.
+class Takers {
+ public:
+  Takers(Session& session, TargetId target, const FakeBroker& broker)
+      : session_(session), target_(target), broker_(broker) {}
+
+  // A revocation was received: nothing that was granted before it may go out any more.
+  void Received(const RevocationEvent& event) {
+    Raise(received_[IndexOf(event.credential_id)], absl::ToUnixNanos(*event.until));
+    ++receipts;
+  }
+  // Takes and reports until `enough`; every 64th is a 429.
+  void Run() {
+    // Everything of before my own failure is withheld, and then revoked.
+    std::array<int64_t, kCredentials> failed{};
+    for (int i = 0; !enough.load(); ++i) {
+      std::array<int64_t, kCredentials> received{};
+      for (size_t c = 0; c < kCredentials; ++c) received[c] = received_[c].load();
+      auto lease = session_.Acquire(target_);
       if (!lease.ok()) continue;
-      ++done;
+      ++takes;
+      const size_t credential = IndexOf(lease->credential_id());
       if (lease->from_stock()) {
         ++from_stock;
-        const int credential = lease->credential_id()[1] - '0';
-        if (absl::ToUnixNanos(lease->grant_time()) <= before[credential]) ++violations;
+        const int64_t granted = absl::ToUnixNanos(lease->grant_time());
+        if (granted <= received[credential]) ++revoked;
+        if (granted <= failed[credential]) ++withheld;
       }
-      lease->ReportSuccess();
+      if (i % 64 == 0) {
+        failed[credential] = broker_.NowUnixNanos();
+        lease->Report(Outcome::Status(429));
+        ++failures;
+      } else {
+        lease->ReportSuccess();
+      }
+      ++reports;
     }
-  };
-  std::thread one(work);
-  std::thread two(work);
-  const int wanted = Operations() / 500;
-  int revocations = 0;
-  for (; revocations < wanted || done.load() < Operations(); ++revocations) {
-    const int credential = revocations % kCredentials;
-    const std::string id = absl::StrCat("c", credential);
-    const int64_t moment = broker_->NowUnixNanos();
+  }
+
+  static size_t IndexOf(const std::string& id) { return static_cast<size_t>(id[1] - '0'); }
+
+  std::atomic<bool> enough{false};
+  std::atomic<int64_t> takes{0}, from_stock{0}, reports{0}, failures{0}, receipts{0};
+  // Leases out of stock that must not have been.
+  std::atomic<int64_t> revoked{0}, withheld{0};
+
+ private:
+  static void Raise(std::atomic<int64_t>& value, int64_t to) {
+    if (value.load() < to) value.store(to);  // the session's thread alone
+  }
+
+  Session& session_;
+  const TargetId target_;
+  const FakeBroker& broker_;
+  std::array<std::atomic<int64_t>, kCredentials> received_{};
+};
+
+TEST_F(Threads, AreGivenNothingAfterItsRevocationWasReceivedNorAfterTheirOwnFailure) {
+  std::atomic<Takers*> takers{nullptr};
+  SessionOptions options;
+  options.events.on_revoked = [&](const RevocationEvent& event) { takers.load()->Received(event); };
+  Open(std::move(options));
+  broker_->SetForgetful(true);
+  broker_->RevokeLimited(true);
+  Takers two(*session_, target_, *broker_);
+  takers = &two;
+  std::thread one([&] { two.Run(); });
+  std::thread other([&] { two.Run(); });
+  // Takes, reports and receipts together.
+  const auto operations = [&] { return two.takes + two.reports + two.receipts; };
+  int64_t disabled = 0;
+  for (; disabled < Operations() / 500 || operations() < Operations(); ++disabled) {
+    const std::string id = absl::StrCat("c", disabled % static_cast<int64_t>(kCredentials));
     const uint64_t number = broker_->Revoke(id, v1::SESSION_REVOCATION_REASON_DISABLED);
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (broker_->acknowledged() < number && std::chrono::steady_clock::now() < limit) {
       std::this_thread::yield();
     }
     EXPECT_GE(broker_->acknowledged(), number);
-    // Acknowledged: from now on nobody who asks may get what was granted before.
-    revoked_until[credential].store(moment);
     broker_->Renew(id);
   }
-  enough = true;
+  two.enough = true;
   one.join();
-  two.join();
-  EXPECT_EQ(violations.load(), 0);
-  EXPECT_GT(from_stock.load(), Operations() / 10);
-  std::cout << revocations << " revocations, " << from_stock.load() << " of " << done.load()
-            << " leases from stock\n";
+  other.join();
+  EXPECT_TRUE(session_->Flush(absl::Seconds(30)).ok());
+  std::cout << operations() << " operations: " << two.takes << " takes, " << two.from_stock
+            << " of them from stock, " << two.reports << " reports, " << two.failures
+            << " of them 429, " << two.receipts << " revocations received, " << disabled
+            << " of them by an operator; after its revocation " << two.revoked
+            << ", after their own failure " << two.withheld << "\n";
+  EXPECT_EQ(two.revoked.load(), 0);
+  EXPECT_EQ(two.withheld.load(), 0);
+  EXPECT_EQ(two.receipts.load(), two.failures.load() + disabled);
+  EXPECT_GT(two.from_stock.load(), Operations() / 10);
+  EXPECT_TRUE(session_->Close(absl::Seconds(30)).ok());
 }
 
 TEST_F(Threads, EndEachLeaseOnceThroughManyBreaks) {

@@ -68,6 +68,21 @@ TEST(Frame, ChecksHello) {
   ExpectBad(request, "hello.leases[0].lease", Phase::kFirst);
 }
 
+TEST(Frame, ChecksServedLeases) {
+  v1::SessionRequest request = Empty(7);
+  request.add_served_leases()->set_ticket(std::string(2'049, 't'));
+  request.mutable_served_leases(0)->set_model(std::string(257, 'm'));
+  ExpectBad(request, "served_leases[0].lease");
+  ExpectBad(request, "served_leases[0].ticket");
+  ExpectBad(request, "served_leases[0].model");
+  request.mutable_served_leases(0)->set_lease(1);
+  request.mutable_served_leases(0)->set_ticket("t");
+  request.mutable_served_leases(0)->set_model("m");
+  EXPECT_TRUE(CheckFrame(request, Phase::kOpen, 7).ok());
+  for (int i = 0; i < kMaxItems; ++i) request.add_served_leases()->set_lease(1);
+  ExpectBad(request, "items");
+}
+
 TEST(Frame, CountsTheItemsOfAllListsTogether) {
   v1::SessionRequest request = Empty(7);
   for (int i = 0; i < kMaxItems; ++i) request.add_succeeded_leases(1);

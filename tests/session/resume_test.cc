@@ -145,6 +145,53 @@ TEST_F(ResumeTest, AfterARestartLeasesAreAdoptedByTheirTickets) {
             v1::REPORT_DISPOSITION_ACCEPTED);
 }
 
+TEST_F(ResumeTest, LeasesServedWithoutTheBrokerAreTakenInBesideTheHello) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  client.Hello();
+  std::vector<v1::SessionResumedLease> leases = Leases(client.Stock(1));
+  v1::SessionRequest request = client.Next();
+  for (v1::SessionResumedLease& lease : leases) {
+    lease.set_lease(uint64_t{0xffffffff} << 32 | 1);
+    *request.add_served_leases() = lease;
+    lease.set_lease(uint64_t{0xffffffff} << 32 | 2);
+    lease.mutable_ticket()->back() ^= 1;
+    *request.add_served_leases() = std::move(lease);
+  }
+  request.set_ping(7);
+  const v1::SessionResponse answer = client.Ask(std::move(request));
+  ASSERT_EQ(answer.resumptions_size(), 2);
+  EXPECT_EQ(answer.resumptions(0).old_lease(), uint64_t{0xffffffff} << 32 | 1);
+  EXPECT_NE(answer.resumptions(0).lease(), 0u);
+  EXPECT_EQ(answer.resumptions(0).credential(), 1u);
+  EXPECT_EQ(answer.resumptions(1).lease(), 0u) << "a forged ticket proves nothing";
+  EXPECT_EQ(answer.pong(), 7u);
+  EXPECT_EQ(Stats().pool.session_leases, 2u);
+  EXPECT_EQ(client.Report(answer.resumptions(0).lease(), 429).results(0).result().disposition(),
+            v1::REPORT_DISPOSITION_ACCEPTED);
+}
+
+TEST_F(ResumeTest, LeasesServedWithoutTheBrokerCountAgainstTheLimitOfASession) {
+  ASSERT_TRUE(Create("a").ok());
+  registry_ = nullptr;
+  terms_.max_leases = 4;
+  StartRegistry();
+  Client client(*registry_);
+  client.Hello();
+  const v1::SessionResponse stock = client.Stock(2);
+  v1::SessionRequest request = client.Next();
+  for (uint64_t number = 1; number <= 5; ++number) {
+    *request.add_served_leases() = Leases(stock)[0];
+    request.mutable_served_leases()->rbegin()->set_lease(uint64_t{0xffffffff} << 32 | number);
+  }
+  const v1::SessionResponse answer = client.Ask(std::move(request));
+  ASSERT_EQ(answer.resumptions_size(), 5);
+  int taken = 0;
+  for (const v1::SessionResumption& each : answer.resumptions()) taken += each.lease() != 0 ? 1 : 0;
+  EXPECT_EQ(taken, 2);
+  EXPECT_EQ(Stats().pool.session_leases, 4u);
+}
+
 TEST_F(ResumeTest, AfterARestartCappedCredentialsWaitForThoseWhoResume) {
   CreateCapped("a", 1);
   {

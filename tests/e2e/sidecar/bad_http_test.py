@@ -62,6 +62,39 @@ class BadHttp(fixture.SidecarCase):
                 statuses = self.refused('POST /report HTTP/1.1', 'Host: x', *head, body=chunked)
                 self.assertTrue(statuses, 'no word at all')
 
+    def test_a_lease_cannot_be_had_by_a_request_within_a_request(self):
+        # What asks for the lease is in the body, or behind the end, of one that is refused.
+        inner = f'GET /lease HTTP/1.1\r\nHost: x\r\nX-Original-URI: {self.path}\r\n\r\n'
+        asks = f'X-Original-URI: {self.path}'
+        for method in ('GET', 'HEAD', 'POST'):
+            for head in (
+                    ['Transfer-Encoding: chunked'],
+                    ['Transfer-Encoding: chunked', 'Transfer-Encoding: identity'],
+                    ['Content-Length: 3', 'Content-Length: 4'], ['Content-Length: 3, 3'],
+                    ['Content-Length: 3', 'Transfer-Encoding: identity'],
+                    ['Content-Length: 3 4'], ['Content-Length: '], ['Content-Length: 1_0'],
+                    ['X: y\nContent-Length: 3'], ['X: y\n\n' + inner], ['X: y\rContent-Length: 3'],
+                    ['X: y', '\tContent-Length: 3'], ['Content-Length\t: 3']):
+                with self.subTest(method=method, head=head):
+                    statuses = self.refused(f'{method} /lease HTTP/1.1', 'Host: x', asks, *head,
+                                            body=b'0\r\n\r\n' + inner.encode())
+                    self.assertTrue(statuses, 'no word at all')
+        # The same, in a request of before: nothing follows a connection that was given up.
+        statuses, out = self.raw('POST /report HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked',
+                                 body=b'5\r\n' + inner.encode() * 3)
+        self.assertEqual(len(statuses), 1, out)
+        self.assertNotIn(b'key-a', out)
+
+    def test_what_a_connection_header_names_is_still_looked_at(self):
+        # Hop by hop: whoever names the proxy's headers there does not make them go away.
+        for path, status in ((self.path, 204), ('/nosuch/v1', 403)):
+            answer = web.request(self.sidecar.http, path='/lease', headers={
+                'X-Original-URI': path, 'Connection': 'close, X-Original-URI'})
+            self.assertEqual(answer.status, status, answer)
+            if status == 204:
+                self.report_one({'lease': answer.headers['x-credbroker-lease'], 'status': 200},
+                                'accepted')
+
     def test_malformed_heads_are_refused(self):
         for lines in (
                 ['GET /lease\x00 HTTP/1.1', 'Host: x'],

@@ -1,7 +1,7 @@
 // Many leases over one connection: the common acquire is a local pop.
 //
 // A Session has one thread of its own that keeps the stream: it connects, resumes after a break
-// with full-jitter backoff (50 ms to 5 s), pings, refills stock, sends reports and takes
+// with full-jitter backoff (0.5 s to 5 s), pings, refills stock, sends reports and takes
 // revocations in.
 //
 // What holds:

@@ -27,14 +27,17 @@ struct StockOptions {
   absl::Duration idle_return = absl::Seconds(60);
 };
 
-// What an acquire gets while the session is lost.
+// What an acquire gets while the broker is away.
 enum class WhenLost {
-  // UNAVAILABLE (kSessionLost) at once.
+  // UNAVAILABLE (kSessionLost) at once if the session is lost, else what the broker says in time.
   kFail,
   // A lease from the last known material of a credential that was leased for this target, has no
-  // cap, was not revoked and did not fail since. Until the material expires. Such leases are
-  // presented to the broker when it is back, and reported then. A call that reaches its deadline
-  // without a connection is served so as well, before the session is lost.
+  // cap, was not revoked and did not fail since, until the material expires: at once if the session
+  // is lost; when the broker, whether there or not, has not answered for serve_last_after (and
+  // max_wait), or by the call's deadline; and when it answers that it cannot serve now
+  // (UNAVAILABLE,
+  // INTERNAL and the like). What it refuses for a reason of its pool is refused. Such leases are
+  // presented to the broker as soon as it answers, and reported then.
   kServeLast,
 };
 
@@ -54,8 +57,10 @@ struct Target {
   bool auto_renew = true;
   StockOptions stock{};
   WhenLost when_lost = WhenLost::kFail;
-  // With kServeLast: leases made while the session is lost that have not ended. 1 to 100,000.
+  // With kServeLast: leases made so that have not ended. 1 to 100,000.
   int max_serve_last = 64;
+  // With kServeLast: how long a call waits for the broker before. 1 ms to 1 h.
+  absl::Duration serve_last_after = absl::Milliseconds(500);
 };
 
 // Names a declared target of one session: 1 to 4,096; 0: none.
