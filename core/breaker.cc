@@ -64,6 +64,13 @@ bool Breaker::Report(BreakerMember& member, bool bad, absl::Time now) {
   return true;
 }
 
+int Breaker::level() const {
+  int level = 0;
+  if (!open_) return level;
+  for (absl::Duration span = kFirstOpen; span <= span_; span *= 2) ++level;
+  return span_ == kMaxOpen ? level + 1 : level;
+}
+
 Breaker::State Breaker::StateAt(absl::Time now) const {
   if (!open_) return State::kClosed;
   return probe_ != kNoLease || now >= until_ ? State::kProbing : State::kOpen;

@@ -46,6 +46,7 @@ class Breaker {
   void ProbeFailed(absl::Time now);        // opens again, twice as long
   void ProbeInconclusive(absl::Time now);  // the next probe may go after the same span again
   uint64_t times_opened() const { return opened_; }  // from closed
+  int level() const;                                 // times it opened in a row; 0: closed
 
  private:
   static constexpr int kWindow = 10;

@@ -32,11 +32,12 @@ struct HealthRecord {
   std::vector<RateWindow> windows;
 };
 
-// A provider or (provider, model) backoff of the pool.
+// A backoff of the pool: of a provider, of a (provider, model) or of an egress.
 struct BackoffRecord {
-  std::string provider;
-  std::string model;  // empty: whole provider
-  AvailabilityRecord record;
+  std::string provider;       // empty: of an egress
+  std::string model;          // empty: whole provider
+  AvailabilityRecord record;  // cause kNone: it is over, nothing is to be remembered
+  std::string egress;         // proxy URL, may hold a password; empty: of a provider
 };
 
 enum class RecordKind : uint8_t { kDocument, kIntent, kSecret, kHealth, kBackoff, kDeleted };

@@ -189,6 +189,7 @@ enum class Disposition : uint8_t {
   kStale,      // about an older material or incarnation: nothing changed
   kUnknown,    // forged, foreign, deleted, or too old
 };
+inline constexpr int kDispositionCount = 6;
 absl::string_view Name(Disposition v);
 
 struct ReportCommand {
@@ -221,6 +222,7 @@ enum class RenewResult : uint8_t { kRenewed, kNotFound, kDisabled };
 struct RenewReply {
   RenewResult result = RenewResult::kNotFound;
   absl::Time expires;
+  bool at_max = false;  // renewed for nothing: it lives to its hard maximum already
 };
 
 }  // namespace credbroker::core

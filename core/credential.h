@@ -20,6 +20,9 @@
 
 namespace credbroker::core {
 
+// proxy_url of a credential whose calls go out without a proxy.
+inline constexpr absl::string_view kDirect = "direct";
+
 enum class Kind : uint8_t { kOAuth, kApiKey, kServiceAccount };
 
 struct ModelAlias {
@@ -42,7 +45,7 @@ struct Document {
   int64_t priority = 0;           // higher tier first
   int64_t weight = 1;             // <= 0: picked by pin only; at most 1,000,000
   Text prefix;                    // also serves `prefix/model`
-  Text proxy_url;                 // http, https, socks5 URL, or empty: direct
+  Text proxy_url;                 // http, https, socks5 URL, kDirect, or empty: the proxy decides
   Text base_url;
   std::vector<std::pair<std::string, std::string>> headers;  // sent upstream
   std::vector<std::string> models;           // non-empty: serves only these (`*` allowed)

@@ -1,6 +1,7 @@
 // Explain: what Acquire would answer now and, for each candidate, why it is chosen or not. Uses the
 // very selection of Acquire, without taking anything.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "core/pool_state.h"
@@ -40,7 +41,21 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
     answer.would_probe = choice.probe;
   }
   if (request.group == nullptr) return answer;
+  answer.strategy = request.group->settings().strategy;
+  if (!request.session.empty()) {
+    const std::optional<Binding> bound = state.affinity.Peek(request.session, state.now);
+    if (bound && state.records.live(bound->slot) &&
+        state.records.at(bound->slot).uid == bound->uid) {
+      answer.bound = std::string(state.records.at(bound->slot).id());
+    }
+  }
   const bool granted = answer.would == AcquireReply::Kind::kGranted;
+  if (granted) {
+    RefusalInfo counted;
+    state.FillRefusal(request, &counted);
+    answer.refusal.counts = counted.counts;
+    answer.refusal.members = counted.members;
+  }
   const absl::string_view model = CanonicalModel(command.model);
   auto judge = [&](Slot slot, Candidate* out) {
     const Record& record = state.records.at(slot);
@@ -53,33 +68,30 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
     if (!state.rules.at(record.rules).Serves(model, &upstream)) {
       return Candidacy::kDoesNotServeModel;
     }
+    const auto id = state.models.Find(upstream);
+    const Standing* held = id ? request.group->ModelStanding(slot, *id) : nullptr;
+    const Standing standing = held ? Combine(record.standing, *held) : record.standing;
+    out->state = standing.state;
+    out->half_open = standing.half_open;
     if (command.kind && document.kind != *command.kind) return Candidacy::kWrongKind;
     if (!LabelsFit(document, command)) return Candidacy::kWrongLabels;
     if (!command.credential_id.empty() && command.credential_id != record.id()) {
       return Candidacy::kNotPinned;
     }
-    for (absl::string_view id : command.excluded) {
-      if (id == record.id()) return Candidacy::kExcluded;
+    for (absl::string_view excluded : command.excluded) {
+      if (excluded == record.id()) return Candidacy::kExcluded;
     }
     absl::Time until = absl::InfinitePast();
     bool probe = false;
-    const Cause gate = state.Gate(record.provider, upstream, &until, &probe);
+    Cause gate = state.Gate(record.provider, upstream, &until, &probe);
+    if (gate == Cause::kNone && state.open_egress.contains(record.egress)) {
+      gate = state.EgressGate(record.egress, &until, &probe);
+    }
     if (gate != Cause::kNone) {
       out->until = until;
       out->cause = gate;
       return gate == Cause::kBreaker ? Candidacy::kBreakerOpen : Candidacy::kProviderBackoff;
     }
-    if (state.open_egress.contains(record.egress)) {
-      const Breaker& breaker = state.egress[record.egress.number()].guard.breaker;
-      if (!breaker.CanProbe(state.now)) {
-        out->until = breaker.probe_at();
-        out->cause = Cause::kBreaker;
-        return Candidacy::kBreakerOpen;
-      }
-    }
-    const auto id = state.models.Find(upstream);
-    const Standing* held = id ? request.group->ModelStanding(slot, *id) : nullptr;
-    const Standing standing = held ? Combine(record.standing, *held) : record.standing;
     out->cause = standing.cause;
     if (standing.returns_ns != INT64_MAX) out->until = FromNanosOrNever(standing.returns_ns);
     if (standing.state == State::kDisabled) return Candidacy::kDisabled;
@@ -96,6 +108,7 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
       return record.standing.returns_ns != INT64_MAX ? Candidacy::kResumeOnly : Candidacy::kBusy;
     }
     if (standing.cause == Cause::kWeight) return Candidacy::kWeight;
+    if (choice.by_binding && choice.slot != slot) return Candidacy::kBoundElsewhere;
     if (granted && state.records.at(choice.slot).document->priority > document.priority) {
       return Candidacy::kLowerTier;
     }
@@ -107,7 +120,10 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
     const Slot slot = request.group->SlotAt(it->second);
     Candidate candidate;
     candidate.id = std::string(it->first);
-    candidate.priority = state.records.at(slot).document->priority;
+    const Record& record = state.records.at(slot);
+    candidate.priority = record.document->priority;
+    candidate.state = record.standing.state;
+    candidate.half_open = record.standing.half_open;
     candidate.candidacy = judge(slot, &candidate);
     answer.candidates.push_back(std::move(candidate));
   }

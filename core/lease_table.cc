@@ -66,26 +66,38 @@ void LeaseTable::End(uint32_t index, Record& record, LeaseEnd end, int64_t now_n
   cell.ended_ns = now_ns;
   cell.answer_recover_ns = 0;
   cell.prev = cell.next = kNoCell;
-  if (ended_tail_ != kNoCell) cells_[ended_tail_].next = index;
-  ended_tail_ = index;
-  if (ended_head_ == kNoCell) ended_head_ = index;
+  EndedQueue& queue = end == LeaseEnd::kReported ? reported_ : unreported_;
+  if (queue.tail != kNoCell) cells_[queue.tail].next = index;
+  queue.tail = index;
+  if (queue.head == kNoCell) queue.head = index;
   ++ended_;
+}
+
+LeaseTable::EndedQueue* LeaseTable::NextToForget(int64_t before_ns, size_t max) {
+  const auto old = [&](const EndedQueue& queue) {
+    return queue.head != kNoCell && cells_[queue.head].ended_ns <= before_ns;
+  };
+  if (old(reported_)) return &reported_;
+  if (old(unreported_)) return &unreported_;
+  if (ended_ <= max) return nullptr;
+  return reported_.head != kNoCell ? &reported_ : &unreported_;
 }
 
 void LeaseTable::Forget(int64_t before_ns, size_t max, int limit,
                         absl::FunctionRef<void(uint32_t cell, LeaseCell&)> forget) {
-  for (int i = 0; i < limit && ended_head_ != kNoCell; ++i) {
-    const uint32_t index = ended_head_;
+  for (int i = 0; i < limit; ++i) {
+    EndedQueue* const queue = NextToForget(before_ns, max);
+    if (queue == nullptr) return;
+    const uint32_t index = queue->head;
     LeaseCell& cell = cells_[index];
-    if (ended_ <= max && cell.ended_ns > before_ns) return;
-    ended_head_ = cell.next;
-    if (ended_head_ == kNoCell) ended_tail_ = kNoCell;
+    queue->head = cell.next;
+    if (queue->head == kNoCell) queue->tail = kNoCell;
     --ended_;
     forget(index, cell);
     cell.seq = kNoLease;
     free_.push_back(index);
     // The next one to be forgotten has lain cold for minutes: ask for it before it is needed.
-    if (ended_head_ != kNoCell) __builtin_prefetch(&cells_[ended_head_], 1);
+    if (queue->head != kNoCell) __builtin_prefetch(&cells_[queue->head], 1);
   }
 }
 

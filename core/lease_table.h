@@ -1,6 +1,7 @@
 // Live and lately ended leases, in cells that a lease id names directly: no hashing on the way of a
 // report. The live leases of a credential form a list, so in-flight is set membership. Ended ones
-// are remembered for a time and up to a number, oldest forgotten first. Thread-compatible.
+// are remembered for a time and up to a number; where there are too many, those that a report ended
+// are forgotten before those nobody reported, oldest first. Thread-compatible.
 #ifndef CREDBROKER_CORE_LEASE_TABLE_H_
 #define CREDBROKER_CORE_LEASE_TABLE_H_
 
@@ -66,10 +67,11 @@ class LeaseTable {
   LeaseCell& at(uint32_t cell) { return cells_[cell]; }
   const LeaseCell& at(uint32_t cell) const { return cells_[cell]; }
   void Extend(uint32_t cell, int64_t expires_ns);
-  // Live -> ended: unlinked from its credential, kept in the queue of ended ones.
+  // Live -> ended: unlinked from its credential, kept in a queue of ended ones.
   void End(uint32_t cell, Record& record, LeaseEnd end, int64_t now_ns);
   // Forgets ended leases older than `before_ns` or beyond `max`, at most `limit`; `forget` sees
-  // each cell before it is freed.
+  // each cell before it is freed. Of those beyond `max` the ones that a report ended go first:
+  // whatever may still be said of them is a repetition, while of the others a first report counts.
   void Forget(int64_t before_ns, size_t max, int limit,
               absl::FunctionRef<void(uint32_t cell, LeaseCell&)> forget);
 
@@ -86,7 +88,12 @@ class LeaseTable {
   Slab<LeaseCell, 4096> cells_;
   std::vector<uint32_t> free_;
   TimerHeap expiry_;
-  uint32_t ended_head_ = kNoCell, ended_tail_ = kNoCell;
+  struct EndedQueue {  // through LeaseCell::next, oldest first
+    uint32_t head = kNoCell, tail = kNoCell;
+  };
+  // The queue whose oldest is the next to be forgotten; null: none is.
+  EndedQueue* NextToForget(int64_t before_ns, size_t max);
+  EndedQueue reported_, unreported_;  // by how they ended
   size_t ended_ = 0;
   std::vector<size_t> live_of_;  // by PrincipalId: as few as listeners
   uint64_t next_seq_ = 1;

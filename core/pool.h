@@ -61,7 +61,8 @@ class Pool {
 
   // --- start: any number of Load calls, ids ascending is fastest, before anything else ---
   absl::Status Load(StoredCredential stored, absl::Time now);
-  void LoadBackoff(const BackoffRecord& record, absl::Time now);
+  // False: it is over, or of an egress that no credential has; nothing is kept of it.
+  bool LoadBackoff(const BackoffRecord& record, absl::Time now);
 
   // --- data plane ---
   // REQUIRES: the caller checked sizes, ranges and UTF-8 of the command.

@@ -199,7 +199,7 @@ void PoolState::Commit(Request& request, const Choice& choice, Grant* grant, Eff
                                    now_ns + absl::ToInt64Nanoseconds(TtlOf(command)));
   if (command.session != kNoSession) JoinSession(cell, command.session, command.for_stock);
   LeaseCell& lease = leases.at(cell);
-  record.last_grant = ++grants;
+  record.last_grant = NextGrant();
   if (choice.picked_from != nullptr) choice.picked_from->Granted(record.position);
   ++request.group->stats(record.provider).in_flight;
 
@@ -212,6 +212,7 @@ void PoolState::Commit(Request& request, const Choice& choice, Grant* grant, Eff
       CB_CHECK(state.budget.TryTake(now, dry));
     }
     ++state.stats.probes_granted;
+    ++state.stats.probes_out;
     for (ScopeRecords& scope : record.scopes) {
       if (scope.model() != kNoModel && scope.model() != model) continue;
       if (scope.PhaseAt(now) != Phase::kHalfOpen || scope.probe().lease != kNoLease) continue;
@@ -230,9 +231,7 @@ void PoolState::Commit(Request& request, const Choice& choice, Grant* grant, Eff
     }
   }
   if (!open_egress.empty() && open_egress.contains(record.egress)) {
-    if (egress[record.egress.number()].guard.breaker.TryProbe(lease.seq, now)) {
-      lease.breaker_probe = true;
-    }
+    TakeEgressProbe(lease, record.egress);
   }
   if (choice.bind) {
     const absl::Duration idle = request.group->settings().session_idle_ttl;

@@ -1,5 +1,4 @@
-// Durable edits: Prepare says what would become of a row, Install shows what was committed. Also
-// the loading of stored credentials and the change of settings.
+// Durable edits: Prepare says what would become of a row, Install shows what was committed.
 #include <algorithm>
 #include <utility>
 
@@ -48,6 +47,8 @@ bool ServesOthers(const Document& before, const Document& after) {
          before.model_aliases != after.model_aliases || (before.weight > 0 && after.weight <= 0);
 }
 
+}  // namespace
+
 absl::Status CheckDocument(const Document& document) {
   auto bad = [](absl::string_view field, absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": ", what));
@@ -62,8 +63,6 @@ absl::Status CheckDocument(const Document& document) {
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::StatusOr<RowEdit> PoolState::Prepare(const Edit& edit, absl::Time at) const {
   RowEdit row;
@@ -120,23 +119,6 @@ absl::StatusOr<RowEdit> PoolState::Prepare(const Edit& edit, absl::Time at) cons
     row.secret = std::move(secret);
   }
   return row;
-}
-
-EgressId PoolState::JoinEgress(absl::string_view proxy_url) {
-  const EgressId id = egress_names.Ref(proxy_url);
-  if (id.number() >= egress.size()) egress.resize(id.number() + 1);
-  ++egress[id.number()].members;
-  return id;
-}
-
-void PoolState::LeaveEgress(EgressId id) {
-  EgressState& state = egress[id.number()];
-  if (--state.members == 0) {  // the number may come back for another proxy
-    for (const Mark& mark : state.guard.marks) models.Unref(mark.model);
-    state = EgressState();
-    open_egress.erase(id);
-  }
-  egress_names.Unref(id);
 }
 
 Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
@@ -358,74 +340,6 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     change.at = now;
     effects.changes.push_back(std::move(change));
   }
-}
-
-void PoolState::Configure(Settings given, Effects& effects) {
-  settings = std::move(given);
-  options.settings = settings;
-  ended_retention_ns = absl::ToInt64Nanoseconds(settings.limits.ended_retention);
-  affinity.set_max_bindings(settings.limits.max_bindings);
-  for (const GroupSettings& group : settings.groups) Group(group.name);
-  for (const ProviderSettings& own : settings.providers) Provider(own.name);
-  for (const auto& group : groups) {
-    if (group == nullptr) continue;
-    GroupSettings own;
-    own.name = group->settings().name;
-    for (const GroupSettings& wanted : settings.groups) {
-      if (wanted.name == own.name) own = wanted;
-    }
-    const bool spilt = group->settings().session_spill;
-    group->Configure(std::move(own));
-    if (spilt != group->settings().session_spill) {
-      waits.SetSessionDecides(group->id(), SessionDecides(*group));
-    }
-  }
-  for (const auto& state : providers) {
-    if (state == nullptr) continue;
-    ProviderSettings own;
-    own.name = state->name;
-    for (const ProviderSettings& wanted : settings.providers) {
-      if (wanted.name == own.name) own = wanted;
-    }
-    state->settings = std::move(own);
-  }
-  for (uint32_t i = 0; i < records.limit(); ++i) {
-    const Slot slot(i);
-    if (!records.live(slot)) continue;
-    Record& record = records.at(slot);
-    const int32_t cap = record.cap, model_cap = record.model_cap;
-    ResolveCaps(record);
-    if (cap == record.cap && model_cap == record.model_cap) continue;
-    record.cap = cap, record.model_cap = model_cap;  // what was is compared with what is
-    ReplaceDocument(slot, record.document, effects);
-  }
-  for (GroupId group : waits.groups()) pump.insert(group);
-}
-
-absl::Status Pool::Load(StoredCredential stored, absl::Time now) {
-  state_->Latest(now);
-  if (absl::Status status = CheckDocument(*stored.document); !status.ok()) return status;
-  if (state_->records.Find(absl::string_view(stored.document->id)) != kNoSlot ||
-      state_->records.Find(stored.uid) != kNoSlot || stored.uid.number() == 0) {
-    return absl::AlreadyExistsError("id or uid stands twice");
-  }
-  state_->next_uid = std::max(state_->next_uid, stored.uid.number() + 1);
-  HealthRecord healthy;
-  Effects none;  // nobody is there to be told
-  const Slot slot = state_->Insert(
-      stored.uid, std::move(stored.document),
-      stored.intent ? std::make_shared<const Intent>(*std::move(stored.intent)) : nullptr,
-      std::move(stored.material), stored.health ? stored.health.get() : &healthy, none);
-  state_->records.at(slot).history.set_number(stored.history_number);
-  return absl::OkStatus();
-}
-
-void Pool::LoadBackoff(const BackoffRecord& record, absl::Time now) {
-  state_->Latest(now);
-  ProviderState& state = state_->provider(state_->Provider(record.provider));
-  const ModelId model = state_->models.Ref(record.model);
-  ScopeRecords& backoff = state.backoffs.emplace_back(model);
-  backoff.Put(record.record);
 }
 
 }  // namespace credbroker::core

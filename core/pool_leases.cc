@@ -14,6 +14,7 @@ void PoolState::Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Ef
   ProviderState& state = provider(record.provider);
   if (lease.probe) {
     lease.probe = false;
+    --state.stats.probes_out;
     const Slot slot = lease.slot;
     std::vector<ModelId> probed;
     for (ScopeRecords& scope : record.scopes) {
@@ -39,8 +40,10 @@ void PoolState::Inconclusive(uint32_t cell, LeaseCell& lease, Record& record, Ef
     if (backoff.probe().lease == lease.seq) backoff.mutable_probe().lease = kNoLease;
   }
   if (record.egress.number() != 0) {
-    Breaker& breaker = egress[record.egress.number()].guard.breaker;
+    EgressState& own = egress[record.egress.number()];
+    Breaker& breaker = own.guard.breaker;
     if (!breaker.closed() && breaker.probe() == lease.seq) breaker.ProbeInconclusive(now);
+    if (own.backoff.probe().lease == lease.seq) own.backoff.mutable_probe().lease = kNoLease;
   }
 }
 
@@ -108,6 +111,7 @@ RenewReply PoolState::Extend(uint32_t cell, const LeaseCell& lease, absl::Durati
   const int64_t hard = lease.granted_ns + absl::ToInt64Nanoseconds(settings.limits.max_ttl);
   const int64_t wanted = now_ns + absl::ToInt64Nanoseconds(std::min(ttl, settings.limits.max_ttl));
   const int64_t expires = std::max(lease.expires_ns, std::min(wanted, hard));
+  reply.at_max = wanted > hard && lease.expires_ns >= hard;
   leases.Extend(cell, expires);
   reply.result = RenewResult::kRenewed;
   reply.expires = absl::FromUnixNanos(expires);

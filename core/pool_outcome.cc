@@ -19,20 +19,20 @@ bool IsProviderSide(Outcome outcome, Kind kind) {
          (outcome == Outcome::kUnauthorized || outcome == Outcome::kForbidden);
 }
 
-Failure FailureOf(const Verdict& verdict, const PoolState::Evidence& evidence, uint64_t seed) {
+}  // namespace
+
+Failure PoolState::FailureOf(const Verdict& verdict, const Evidence& evidence) const {
   Failure failure;
   failure.cause = verdict.cause;
   failure.hint = verdict.hint;
   failure.ladder = verdict.ladder;
-  failure.jitter = Jitter(seed, evidence.seq);
+  failure.jitter = Jitter(options.seed, evidence.seq);
   failure.cap = verdict.cap;
   failure.lease_granted = evidence.granted;
   failure.happened = evidence.happened;
   failure.raw_hint = verdict.raw_hint;
   return failure;
 }
-
-}  // namespace
 
 void PoolState::ApplyVerdict(const Evidence& evidence, const Verdict& verdict, ReportReply* reply,
                              Effects& effects) {
@@ -58,7 +58,8 @@ void PoolState::ApplyVerdict(const Evidence& evidence, const Verdict& verdict, R
       case Action::kNone:
         break;
       case Action::kWait:
-        if (verdict.scope == Scope::kProvider || verdict.scope == Scope::kProviderModel) {
+        if (verdict.scope == Scope::kProvider || verdict.scope == Scope::kProviderModel ||
+            verdict.scope == Scope::kEgress) {
           ApplyBackoff(evidence, verdict, effects);
         } else if (verdict.scope == Scope::kModel || verdict.scope == Scope::kCredential) {
           ApplyWait(evidence, verdict, &marks, effects);
@@ -78,14 +79,21 @@ void PoolState::ApplyVerdict(const Evidence& evidence, const Verdict& verdict, R
 void PoolState::ApplySuccess(const Evidence& evidence, const Verdict&, Effects& effects) {
   Record& record = records.at(evidence.slot);
   ProviderState& state = provider(record.provider);
+  bool emptied = false;
   for (ScopeRecords& backoff : state.backoffs) {
     if (backoff.model() != kNoModel && backoff.model() != evidence.model) continue;
-    if (backoff.Succeed(evidence.granted) && waits.size() != 0) {
-      for (GroupId group : waits.groups()) pump.insert(group);
-    }
-    if (evidence.breaker_probe && backoff.probe().lease == evidence.seq) {
-      backoff.mutable_probe() = ProbeState();
-    }
+    emptied = ClearBackoff(backoff, state.name, "", evidence, effects) || emptied;
+  }
+  if (emptied) {  // each Acquire looks at all of them
+    std::erase_if(state.backoffs, [this](const ScopeRecords& backoff) {
+      if (!backoff.empty() || backoff.probe().lease != kNoLease) return false;
+      models.Unref(backoff.model());
+      return true;
+    });
+  }
+  if (record.egress.number() != 0 && !egress[record.egress.number()].backoff.empty()) {
+    ClearBackoff(egress[record.egress.number()].backoff, "", egress_names.Name(record.egress),
+                 evidence, effects);
   }
   if (record.scopes.empty() && !evidence.probe) return;
   bool changed = false, probed = false;
@@ -157,7 +165,7 @@ bool PoolState::ApplyWait(const Evidence& evidence, const Verdict& verdict,
   if (const AvailabilityRecord* before = scope.Find(verdict.cause)) mark.before = *before;
   mark.auth_before = record.auth;
 
-  Failure failure = FailureOf(verdict, evidence, options.seed);
+  Failure failure = FailureOf(verdict, evidence);
   failure.failed_probe = scope.probe().lease == evidence.seq && evidence.probe;
   if (failure.failed_probe) {
     scope.mutable_probe().lease = kNoLease;
@@ -240,42 +248,6 @@ void PoolState::ApplyRefresh(const Evidence& evidence, ReportReply* reply, Effec
   EmitHealth(evidence.slot, Why::kReportedFailure, std::nullopt, effects);
 }
 
-void PoolState::ApplyBackoff(const Evidence& evidence, const Verdict& verdict, Effects& effects) {
-  const Record& record = records.at(evidence.slot);
-  ProviderState& state = provider(record.provider);
-  const ModelId model = verdict.scope == Scope::kProviderModel ? evidence.model : kNoModel;
-  ScopeRecords* backoff = nullptr;
-  for (ScopeRecords& known : state.backoffs) {
-    if (known.model() == model) backoff = &known;
-  }
-  if (backoff == nullptr) {
-    // Bounded like a credential's: names come from callers.
-    if (state.backoffs.size() >= kMaxModelScopes) {
-      auto drop = std::min_element(state.backoffs.begin(), state.backoffs.end(),
-                                   [](const ScopeRecords& a, const ScopeRecords& b) {
-                                     return a.avoid_until() < b.avoid_until();
-                                   });
-      models.Unref(drop->model());
-      state.backoffs.erase(drop);
-      ++totals.model_records_dropped;
-    }
-    models.Ref(model);
-    backoff = &state.backoffs.emplace_back(model);
-  }
-  Failure failure = FailureOf(verdict, evidence, options.seed);
-  failure.failed_probe = backoff->probe().lease == evidence.seq && evidence.breaker_probe;
-  if (failure.failed_probe) backoff->mutable_probe() = ProbeState();
-  backoff->Fail(failure, now);
-  if (backoff->Find(verdict.cause) == nullptr) return;  // a wait of no length
-  Change change;
-  change.kind = RecordKind::kBackoff;
-  change.why = Why::kReportedFailure;
-  change.at = now;
-  change.backoff = std::make_shared<BackoffRecord>(
-      BackoffRecord{state.name, models.Name(model), *backoff->Find(verdict.cause)});
-  effects.changes.push_back(std::move(change));
-}
-
 // Good news with every breaker closed: the common report.
 bool PoolState::FeedGoodNews(Record& record) {
   ProviderState& state = provider(record.provider);
@@ -321,7 +293,7 @@ void PoolState::FeedBreakers(const Evidence& evidence, const Verdict& verdict,
   if (named) {
     EgressState& own = egress[record.egress.number()];
     if (feed(own.guard, record.egress_reports, network)) {
-      open_egress.erase(record.egress);
+      SweepEgress();
       closed = true;
     } else if (!own.guard.breaker.closed()) {
       open_egress.insert(record.egress);

@@ -1,5 +1,7 @@
 // Reads: one credential, a range of them, statistics, and the walk over all invariants.
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "core/check.h"
@@ -52,6 +54,52 @@ void CheckSessions(const PoolState& state) {
   CB_CHECK(leases == sessions.leases() && leases == linked);
 }
 
+// A call that several providers could serve counts for the one it named first.
+std::map<ProviderId, uint64_t> ParkedByProvider(const PoolState& state, GroupId group) {
+  std::map<ProviderId, uint64_t> parked;
+  if (state.waits.size(group) == 0) return parked;
+  state.waits.ForEach(group, [&](const ParkedCall& call) {
+    const AcquireCommand command = call.View();
+    for (absl::string_view name : command.providers) {
+      const auto provider = state.provider_names.Find(name);
+      if (!provider) continue;
+      ++parked[*provider];
+      break;
+    }
+  });
+  return parked;
+}
+
+void AddBreaker(const Breaker& breaker, const std::string& provider, const std::string& egress,
+                PoolStats* stats) {
+  if (breaker.closed()) return;
+  stats->breakers.push_back({provider, egress, breaker.probe_at(), breaker.level()});
+}
+
+void AddBackoff(const PoolState& state, const ScopeRecords& backoff, const std::string& provider,
+                const std::string& egress, PoolStats* stats) {
+  if (backoff.PhaseAt(state.now) == Phase::kOpen) return;
+  stats->backoffs.push_back({provider, state.models.Name(backoff.model()), egress,
+                             backoff.block_until(), backoff.avoid_until(),
+                             backoff.LeadingCause(state.now)});
+}
+
+void AddProvider(const PoolState& state, const ProviderState& provider, PoolStats* stats) {
+  ProviderStats copy = provider.stats;
+  copy.breaker_open = !provider.guard.breaker.closed();
+  copy.breaker_half_open = provider.guard.breaker.StateAt(state.now) == Breaker::State::kProbing;
+  copy.breaker_opened = provider.guard.breaker.times_opened();
+  copy.probes_per_minute = provider.budget.RatePerMinute(state.now, /*dry=*/false);
+  copy.next_probe = provider.budget.NextToken(state.now, /*dry=*/false);
+  AddBreaker(provider.guard.breaker, provider.name, "", stats);
+  for (const ScopeRecords& backoff : provider.backoffs) {
+    if (backoff.PhaseAt(state.now) != Phase::kOpen) ++copy.backoffs;
+    AddBackoff(state, backoff, provider.name, "", stats);
+  }
+  copy.backing_off = copy.backoffs != 0;
+  stats->providers.push_back(std::move(copy));
+}
+
 }  // namespace
 
 std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const {
@@ -87,6 +135,9 @@ std::optional<CredentialView> Pool::Get(absl::string_view id, absl::Time) const 
   if (record.material != nullptr) {
     view.material_version = record.material->version;
     view.material_expire = record.material->expire_time;
+  }
+  if (record.last_grant != 0) {
+    view.last_used = absl::FromUnixSeconds(static_cast<int64_t>(record.last_grant >> 32));
   }
   record.history.ForEachNewestFirst([&](const Transition& line) {
     view.history.push_back(
@@ -137,34 +188,39 @@ PoolStats Pool::Stats(absl::Time) const {
   PoolStats stats = state_->totals;
   stats.credentials = state_->records.size();
   stats.leases = state_->leases.live();
+  stats.remembered = state_->leases.ended();
   stats.parked = state_->waits.size();
   stats.sessions_open = state_->sessions.open();
   stats.sessions_detached = state_->sessions.detached();
   stats.session_leases = state_->sessions.leases();
   stats.bindings = state_->affinity.size();
   stats.binding_evictions = state_->affinity.evictions();
-  stats.egress_breakers_open = state_->open_egress.size();
   stats.model_names = state_->models.size();
   for (const auto& group : state_->groups) {
     if (group == nullptr) continue;
     stats.indexes += group->indexes();
+    const std::map<ProviderId, uint64_t> parked = ParkedByProvider(*state_, group->id());
     for (const auto& [provider, own] : group->all_stats()) {
       GroupProviderStats copy = *own;
       copy.group = group->settings().name;
       copy.provider = state_->provider_names.Name(provider);
       copy.next_recover = FromNanosOrNever(group->NextReturn(provider));
+      if (const auto calls = parked.find(provider); calls != parked.end()) {
+        copy.parked = calls->second;
+      }
       stats.groups.push_back(std::move(copy));
     }
   }
   for (const auto& state : state_->providers) {
-    if (state == nullptr) continue;
-    ProviderStats copy = state->stats;
-    copy.breaker_open = !state->guard.breaker.closed();
-    copy.breaker_opened = state->guard.breaker.times_opened();
-    for (const ScopeRecords& backoff : state->backoffs) {
-      if (backoff.PhaseAt(state_->now) != Phase::kOpen) copy.backing_off = true;
-    }
-    stats.providers.push_back(std::move(copy));
+    if (state != nullptr) AddProvider(*state_, *state, &stats);
+  }
+  for (const EgressId id : state_->open_egress) {
+    const EgressState& state = state_->egress[id.number()];
+    const std::string proxy(state_->egress_names.Name(id));
+    if (!state.guard.breaker.closed()) ++stats.egress_breakers_open;
+    if (state.backoff.PhaseAt(state_->now) != Phase::kOpen) ++stats.egress_backoffs;
+    AddBreaker(state.guard.breaker, "", proxy, &stats);
+    AddBackoff(*state_, state.backoff, "", proxy, &stats);
   }
   return stats;
 }

@@ -35,6 +35,11 @@ PoolState::Subject PoolState::SubjectOf(const SessionLease& name) {
   return subject;
 }
 
+void PoolState::CountReport(const Record& record, const Verdict& verdict, Disposition disposition) {
+  GroupProviderStats& stats = groups[record.group.number()]->stats(record.provider);
+  ++stats.reports[static_cast<size_t>(disposition)][static_cast<size_t>(verdict.outcome)];
+}
+
 ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   Step(effects);
   // In place: it is on the way of every unary report.
@@ -68,6 +73,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   if (!live || !command.terse) reply.document = records.at(slot).document;
   if (lease != nullptr && !live && lease->reported) {
     ++totals.reports_duplicate;
+    CountReport(records.at(slot), *command.verdict, Disposition::kDuplicate);
     reply.disposition = Disposition::kDuplicate;
     reply.advice = lease->answer_advice;
     reply.state = lease->answer_state;
@@ -83,7 +89,8 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
     return ReportReply();
   }
   // Of a lease that is no longer in memory nobody knows whether it was reported. One of this epoch
-  // was forgotten after its end; one of before is believed once. A session's lease is in memory.
+  // was most likely: those that nobody reported are forgotten last. One of before is believed once.
+  // A session's lease is in memory.
   const bool counts = lease != nullptr || command.early || Fault("forgotten_counts_again") ||
                       (command.claims->epoch != options.epoch &&
                        earlier_reports.Add(command.claims->epoch, subject.seq,
@@ -110,7 +117,6 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
                             ? command.material_version
                             : subject.material_version;
   GroupIndex& group = *groups[record.group.number()];
-  ++group.stats(record.provider).reports[static_cast<size_t>(command.verdict->outcome)];
   if (!counts) {
     // Its answer is the state of things, no more.
   } else if (IsAboutSecret(command.verdict->outcome) && used < current &&
@@ -127,6 +133,7 @@ ReportReply PoolState::Report(const ReportCommand& command, Effects& effects) {
   } else {
     ApplyVerdict(evidence, *command.verdict, &reply, effects);
   }
+  CountReport(record, *command.verdict, reply.disposition);
   if (live && !command.early) EndLease(subject.cell, LeaseEnd::kReported, effects);
 
   const Standing* held = group.ModelStanding(slot, evidence.model);

@@ -58,20 +58,27 @@ Cause PoolState::Gate(ProviderId id, absl::string_view model, absl::Time* until,
   }
   for (const ScopeRecords& backoff : state.backoffs) {
     if (backoff.model() != kNoModel && models.Name(backoff.model()) != model) continue;
-    switch (backoff.PhaseAt(now)) {
-      case Phase::kOpen:
-        break;
-      case Phase::kBlocked:
-        *until = backoff.block_until();
+    if (BackoffGate(backoff, until, probe) != Cause::kNone) return Cause::kOverloaded;
+  }
+  return Cause::kNone;
+}
+
+Cause PoolState::BackoffGate(const ScopeRecords& backoff, absl::Time* until, bool* probe) const {
+  switch (backoff.PhaseAt(now)) {
+    case Phase::kOpen:
+      break;
+    case Phase::kBlocked:
+      *until = backoff.block_until();
+      return Cause::kOverloaded;
+    case Phase::kHalfOpen:
+      if (backoff.probe().lease != kNoLease && now < backoff.probe().started + kProbeVerdict) {
+        // Without a verdict it ends by itself.
+        *until = std::min(backoff.probe().started + kProbeVerdict, backoff.avoid_until());
         return Cause::kOverloaded;
-      case Phase::kHalfOpen:
-        if (backoff.probe().lease != kNoLease && now < backoff.probe().started + kProbeVerdict) {
-          *until = backoff.probe().started + kProbeVerdict;
-          return Cause::kOverloaded;
-        }
-        *probe = true;
-        break;
-    }
+      }
+      *probe = true;
+      *until = backoff.avoid_until();  // for those who may not be its probe
+      break;
   }
   return Cause::kNone;
 }
@@ -87,8 +94,10 @@ bool PoolState::Admissible(const Request& request, Slot slot) const {
   const Record& record = records.at(slot);
   if (IsExcluded(request, record)) return false;
   if (!open_egress.empty() && open_egress.contains(record.egress)) {
-    if (!egress[record.egress.number()].guard.breaker.CanProbe(now)) return false;
-    if (!request.command->allow_probe) return false;
+    absl::Time until;
+    bool probe = false;
+    if (EgressGate(record.egress, &until, &probe) != Cause::kNone) return false;
+    if (probe && !request.command->allow_probe) return false;
   }
   if (request.providers.size() > 1 || !request.demand.uniform) {
     absl::Time until;
@@ -154,12 +163,14 @@ bool PoolState::ChoosePinned(Request& request, Choice* choice, RefusalInfo* refu
   if (!Admissible(request, slot)) {
     absl::Time until = absl::InfiniteFuture();
     bool probe = false;
-    const bool backoff =
-        Gate(record.provider, request.demand.model, &until, &probe) == Cause::kOverloaded;
-    refusal->reason = backoff ? Refusal::kProviderBackoff : Refusal::kBreakerOpen;
-    if (open_egress.contains(record.egress)) {
-      until = egress[record.egress.number()].guard.breaker.probe_at();
+    absl::string_view upstream = request.demand.model;
+    rules.at(record.rules).Serves(request.demand.model, &upstream);
+    Cause gate = Gate(record.provider, upstream, &until, &probe);
+    if (gate == Cause::kNone && open_egress.contains(record.egress)) {
+      gate = EgressGate(record.egress, &until, &probe);
     }
+    refusal->reason =
+        gate == Cause::kOverloaded ? Refusal::kProviderBackoff : Refusal::kBreakerOpen;
     if (until > now) refusal->earliest = until;
     return false;
   }
@@ -206,6 +217,7 @@ PoolState::Bound PoolState::ChooseBound(Request& request, Choice* choice, Refusa
     choice->bind = choice->rebound = true;
     return Bound::kChosen;
   }
+  choice->by_binding = true;
   if (!stays) {
     choice->slot = binding.slot;
     return Bound::kChosen;
@@ -333,91 +345,6 @@ bool PoolState::Choose(Request& request, Choice* choice, RefusalInfo* refusal) {
   if (ChooseReady(request, choice, std::nullopt)) return true;
   FillRefusal(request, refusal);
   return false;
-}
-
-namespace {
-void AddCount(std::array<uint32_t, kCauseCount>& counts, Cause cause, uint32_t by) {
-  if (cause != Cause::kNone) counts[static_cast<size_t>(cause)] += by;
-}
-}  // namespace
-
-void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
-  const AcquireCommand& command = *request.command;
-  // Counts are of the key before labels and kind.
-  GroupIndex::Demand key = request.demand;
-  if (command.kind || !command.labels.empty()) {
-    request.group->Resolve(absl::MakeConstSpan(request.providers), std::nullopt, {},
-                           request.demand.model, &key);
-  }
-  refusal->counts = key.view->counts();
-  refusal->members = key.view->size();
-  int64_t earliest = INT64_MAX;
-  request.group->ForEachHeld(key, [&](Slot slot, const Standing& standing) {
-    const Record& record = records.at(slot);
-    const Standing both = Combine(record.standing, standing);
-    AddCount(refusal->counts, record.standing.cause, static_cast<uint32_t>(-1));
-    AddCount(refusal->counts, both.cause, 1);
-    if (request.demand.view->IsMember(record.position) && Admissible(request, slot)) {
-      earliest = std::min(earliest, both.returns_ns);
-    }
-  });
-  for (const auto& [returns, position] : request.demand.view->returning()) {
-    if (returns >= earliest) break;
-    const Slot slot = request.group->SlotAt(position);
-    const Standing* held =
-        request.demand.dedicated ? nullptr : request.group->ModelStanding(request.demand, slot);
-    if (held != nullptr && Combine(records.at(slot).standing, *held).returns_ns > returns) continue;
-    if (!command.excluded.empty() && !Admissible(request, slot)) continue;
-    earliest = returns;
-  }
-  // A token helps only where somebody could use it; a moment that is not to come helps nobody.
-  ForEachProbe(request, [&](Slot slot, int64_t) {
-    const ProviderId id = records.at(slot).provider;
-    const absl::Time token = providers[id.number()]->budget.NextToken(now, KeyIsDry(request));
-    if (token > now) earliest = std::min(earliest, NanosOrNever(token));
-    return request.providers.size() > 1;
-  });
-  for (EgressId id : open_egress) {
-    const absl::Time probe_at = egress[id.number()].guard.breaker.probe_at();
-    if (probe_at > now) earliest = std::min(earliest, NanosOrNever(probe_at));
-  }
-  Cause gated = Cause::kNone;
-  for (ProviderId id : request.providers) {
-    absl::Time until = absl::InfiniteFuture();
-    bool probe = false;
-    const Cause cause = Gate(id, request.demand.model, &until, &probe);
-    if (cause == Cause::kNone) continue;
-    gated = cause;
-    earliest = std::min(earliest, NanosOrNever(until));
-  }
-  // Where members call the model by other names, the end of a backoff of any may free one of them:
-  // better too early a look than none.
-  for (ProviderId id : request.demand.uniform ? decltype(request.providers)() : request.providers) {
-    for (const ScopeRecords& backoff : providers[id.number()]->backoffs) {
-      absl::Time until = absl::InfiniteFuture();
-      bool probe = false;
-      Gate(id, models.Name(backoff.model()), &until, &probe);
-      if (until > now) earliest = std::min(earliest, NanosOrNever(until));
-    }
-  }
-  refusal->earliest = FromNanosOrNever(earliest);
-  const bool open = OpenOnes(request, key) > 0;
-  auto count = [&](Cause cause) { return refusal->counts[static_cast<size_t>(cause)]; };
-  const uint32_t disabled =
-      count(Cause::kOperator) + count(Cause::kReauth) + count(Cause::kDisabledByPolicy);
-  if (disabled == refusal->members) {
-    refusal->reason = Refusal::kAllDisabled;
-  } else if (count(Cause::kBusy) > 0) {
-    refusal->reason = BusyReason();
-  } else if (open && (!open_egress.empty() || gated == Cause::kBreaker)) {
-    refusal->reason = Refusal::kBreakerOpen;
-  } else if (open && gated != Cause::kNone) {
-    refusal->reason = Refusal::kProviderBackoff;
-  } else if (open) {
-    refusal->reason = Refusal::kNoMatch;  // open ones exist: labels or exclusions leave nobody
-  } else {
-    refusal->reason = Refusal::kCooling;
-  }
 }
 
 }  // namespace credbroker::core

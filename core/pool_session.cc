@@ -149,7 +149,7 @@ StockLease PoolState::CommitStock(Request& request, const Choice& choice) {
   const ModelId model = models.Ref(upstream);
   const uint32_t cell = leases.Add(choice.slot, record, request.principal, model, now_ns,
                                    now_ns + absl::ToInt64Nanoseconds(TtlOf(command)));
-  record.last_grant = ++grants;
+  record.last_grant = NextGrant();
   if (choice.picked_from != nullptr) choice.picked_from->Granted(record.position);
   ++request.group->stats(record.provider).in_flight;
   JoinSession(cell, command.session, /*for_stock=*/true);

@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/affinity.h"
 #include "core/breaker.h"
@@ -73,6 +74,7 @@ struct ProviderState {
 struct EgressState {
   GuardedBreaker guard;
   uint32_t members = 0;
+  ScopeRecords backoff{kNoModel};  // of policy rows with scope egress
 };
 
 // What a request_id stands for.
@@ -109,6 +111,9 @@ struct Request {
   int passed_over = 0;   // capped members that a call could have had, and stock not
 };
 
+// What must hold of any document. INVALID_ARGUMENT, the field named.
+absl::Status CheckDocument(const Document& document);
+
 // What would be granted.
 struct Choice {
   Slot slot = kNoSlot;
@@ -116,6 +121,7 @@ struct Choice {
   bool breaker_probe = false;
   bool backoff_probe = false;
   ReadySet* picked_from = nullptr;  // to charge; null: pin, session, probe
+  bool by_binding = false;          // the session's credential, or the wait for it
   bool bind = false;                // set the session's binding
   uint64_t expected_binding = 0;
   bool rebound = false;
@@ -125,7 +131,7 @@ class PoolState {
  public:
   explicit PoolState(PoolOptions options);
 
-  // --- pool.cc: names, standing, effects ---
+  // --- pool.cc: names, standing ---
   GroupIndex& Group(absl::string_view name);  // makes it
   GroupIndex* FindGroup(absl::string_view name);
   ProviderId Provider(absl::string_view name);  // makes it
@@ -138,6 +144,8 @@ class PoolState {
   void Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects);
   void RederiveModel(Slot slot, ModelId model, Effects& effects);
   void SetTimer(Slot slot);
+
+  // --- pool_health.cc: records, history, what is written of them ---
   ScopeRecords& ScopeFor(Record& record, ModelId model, Effects& effects);
   void DropEmptyScopes(Slot slot, Effects& effects);
   void PushHistory(Record& record, const Transition& line);
@@ -166,9 +174,21 @@ class PoolState {
   // back for its model, which come last; until `visit` returns false.
   void ForEachProbe(const Request& request,
                     absl::FunctionRef<bool(Slot, int64_t probed_ns)> visit) const;
-  // The reason a provider lets nobody through now; kNone: open. *probe: one may go as its probe.
+  // The reason a provider lets nobody through now; kNone: open. *probe: one may go as its probe,
+  // and *until, where it is set, others may.
   Cause Gate(ProviderId id, absl::string_view model, absl::Time* until, bool* probe) const;
+  // Whether a backoff lets somebody through; the same answers as Gate.
+  Cause BackoffGate(const ScopeRecords& backoff, absl::Time* until, bool* probe) const;
+
+  // --- pool_refusal.cc ---
   void FillRefusal(Request& request, RefusalInfo* refusal) const;
+
+  // --- pool_egress.cc ---
+  EgressId JoinEgress(absl::string_view proxy_url);
+  void LeaveEgress(EgressId id);
+  Cause EgressGate(EgressId id, absl::Time* until, bool* probe) const;  // as Gate
+  void TakeEgressProbe(LeaseCell& lease, EgressId id);
+  void SweepEgress();
 
   // --- pool_acquire.cc ---
   AcquireReply Acquire(const AcquireCommand& command, Effects& effects);
@@ -228,6 +248,7 @@ class PoolState {
 
   // --- pool_report.cc, pool_outcome.cc ---
   ReportReply Report(const ReportCommand& command, Effects& effects);
+  void CountReport(const Record& record, const Verdict& verdict, Disposition disposition);
   struct Subject {               // of a report: its lease, by what its id or its session says of it
     LeaseCell* lease = nullptr;  // live or remembered
     uint32_t cell = 0;
@@ -256,7 +277,18 @@ class PoolState {
   bool ApplyDisable(const Evidence& evidence, const Verdict& verdict, std::vector<Mark>* marks,
                     Effects& effects);
   void ApplyRefresh(const Evidence& evidence, ReportReply* reply, Effects& effects);
+  Failure FailureOf(const Verdict& verdict, const Evidence& evidence) const;
+
+  // --- pool_backoff.cc ---
   void ApplyBackoff(const Evidence& evidence, const Verdict& verdict, Effects& effects);
+  ScopeRecords& BackoffFor(const Evidence& evidence, Scope scope, Effects& effects);
+  // A success came: returns whether it can be forgotten.
+  bool ClearBackoff(ScopeRecords& backoff, absl::string_view of, absl::string_view proxy,
+                    const Evidence& evidence, Effects& effects);
+  // What is to be stored of a backoff: what holds longest, or that nothing does. `of`: its
+  // provider, or `proxy`: its egress.
+  void EmitBackoff(const ScopeRecords& backoff, absl::string_view of, absl::string_view proxy,
+                   Why why, Effects& effects);
   void JudgeProbe(const Evidence& evidence, const Verdict& verdict, Effects& effects);
   void FeedBreakers(const Evidence& evidence, const Verdict& verdict, std::vector<Mark> marks,
                     Effects& effects);
@@ -286,13 +318,13 @@ class PoolState {
   // --- pool_edit.cc ---
   absl::StatusOr<RowEdit> Prepare(const Edit& edit, absl::Time now) const;
   void Install(const RowEdit& row, Effects& effects);
-  EgressId JoinEgress(absl::string_view proxy_url);
-  void LeaveEgress(EgressId id);
   void Remove(Slot slot, Effects& effects);
   Slot Insert(Uid uid, std::shared_ptr<const Document> document,
               std::shared_ptr<const Intent> intent, std::shared_ptr<const Material> material,
               const HealthRecord* health, Effects& effects);
   void ReplaceDocument(Slot slot, std::shared_ptr<const Document> document, Effects& effects);
+
+  // --- pool_load.cc ---
   void Configure(Settings settings, Effects& effects);
 
   // --- members, by concern ---
@@ -312,13 +344,17 @@ class PoolState {
   std::vector<std::unique_ptr<GroupIndex>> groups;        // by GroupId; [0] is null
   std::vector<std::unique_ptr<ProviderState>> providers;  // by ProviderId; [0] is null
   std::vector<EgressState> egress;                        // by EgressId; [0] unused
-  absl::flat_hash_set<EgressId> open_egress;
+  absl::flat_hash_set<EgressId> open_egress;              // with an open breaker or a backoff
 
   LeaseTable leases;
   SessionTable sessions;
   EarlierReports earlier_reports;
   int64_t ended_retention_ns = 0;  // of settings
   TimerHeap timers;                // by slot
+  // Orders grants and tells their second: counts in the lower half.
+  uint64_t NextGrant() {
+    return static_cast<uint64_t>(now_ns / 1'000'000'000) << 32 | static_cast<uint32_t>(++grants);
+  }
   uint64_t grants = 0;
   Slot upcoming = kNoSlot;  // whose record was asked for last: a hint, it may be free by now
   // Live leases of a (credential, model), only where a per-model cap is set.

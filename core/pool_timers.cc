@@ -136,6 +136,7 @@ bool PoolState::Advance(int limit, Effects& effects) {
   Due(limit, effects);
   ForgetEnded(limit);
   affinity.Sweep(now, limit);
+  if (!open_egress.empty()) SweepEgress();
   return NextEvent() <= now;
 }
 

@@ -22,7 +22,7 @@ namespace credbroker::core {
 struct MemberFacts {
   int64_t weight = 1;
   uint32_t in_flight = 0;
-  uint64_t last_grant = 0;  // number of its latest grant, 0: never; breaks ties of least-in-flight
+  uint64_t last_grant = 0;  // orders latest grants, 0: never; breaks ties of least-in-flight
   // Earliest reset of a rate-limit window that has headroom; InfiniteFuture: unknown.
   absl::Time reset_with_headroom = absl::InfiniteFuture();
   bool exhausted = false;  // a known window has no headroom: picked after the unknown ones

@@ -50,7 +50,7 @@ struct Record {
   int32_t cap = 0;
   int32_t model_cap = 0;
   uint32_t session_leases = 0;  // how many of in_flight are sessions'
-  uint64_t last_grant = 0;
+  uint64_t last_grant = 0;      // of PoolState::NextGrant; 0: never
 
   std::shared_ptr<const Document> document;
   std::shared_ptr<const Intent> intent;      // null: enabled, never touched

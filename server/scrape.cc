@@ -30,6 +30,19 @@ obs::GroupProviderCounts ToCounts(const core::GroupProviderStats& from) {
   return out;
 }
 
+void AddReports(const core::GroupProviderStats& from, obs::ProviderCounts* out) {
+  // Of an unknown lease nobody knows the provider: credbroker_leases_total counts those.
+  for (const core::Disposition disposition :
+       {core::Disposition::kAccepted, core::Disposition::kNoted, core::Disposition::kLate,
+        core::Disposition::kStale, core::Disposition::kDuplicate}) {
+    const auto& by_outcome = from.reports[static_cast<size_t>(disposition)];
+    for (int i = 0; i < core::kOutcomeCount; ++i) {
+      out->reports.push_back({core::Name(static_cast<core::Outcome>(i)), core::Name(disposition),
+                              by_outcome[static_cast<size_t>(i)]});
+    }
+  }
+}
+
 void AddSessions(const core::PoolStats& pool, const session::SessionRegistry& registry,
                  obs::PoolSnapshot& out) {
   const session::SessionRegistry::Stats now = registry.stats(0);
@@ -67,10 +80,7 @@ obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats,
     out.groups.push_back(ToCounts(pool));
     granted += pool.granted;
     obs::ProviderCounts& provider = providers[pool.provider];
-    for (int i = 0; i < core::kOutcomeCount; ++i) {
-      provider.reports.push_back({core::Name(static_cast<core::Outcome>(i)), "accepted",
-                                  pool.reports[static_cast<size_t>(i)]});
-    }
+    AddReports(pool, &provider);
     if (pool.next_recover == absl::InfiniteFuture()) continue;
     const double left = absl::ToDoubleSeconds(pool.next_recover - now);
     if (provider.next_recovery_seconds == 0 || left < provider.next_recovery_seconds) {
@@ -83,9 +93,12 @@ obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats,
                        {"succeeded", from.probes_succeeded},
                        {"failed", from.probes_failed},
                        {"inconclusive", from.probes_inconclusive}};
-    provider.breaker = from.breaker_open ? obs::BreakerState::kOpen : obs::BreakerState::kClosed;
+    provider.breaker = from.breaker_half_open ? obs::BreakerState::kHalfOpen
+                       : from.breaker_open    ? obs::BreakerState::kOpen
+                                              : obs::BreakerState::kClosed;
     provider.breaker_opened_total = from.breaker_opened;
-    provider.backoffs_active = from.backing_off ? 1 : 0;
+    provider.backoffs_active = from.backoffs;
+    provider.backoffs_started_total = from.backoffs_started;
   }
   for (auto& [name, provider] : providers) {
     provider.provider = name;
@@ -97,6 +110,8 @@ obs::PoolSnapshot ToPoolSnapshot(const engine::EngineStats& stats,
                 {"duplicate", stats.pool.reports_duplicate},
                 {"stale", stats.pool.reports_stale},
                 {"unknown", stats.pool.reports_unknown}};
+  out.egress_breakers_open = stats.pool.egress_breakers_open;
+  out.egress_backoffs = stats.pool.egress_backoffs;
   out.wait_queue_depth = stats.pool.parked;
   out.affinity_bindings = stats.pool.bindings;
   out.affinity_rebinds_total = stats.pool.rebinds;

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -15,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/provider_builtin.h"
+#include "server/endpoint.h"
 #include "server/http/health.h"
 #include "server/http/metrics_page.h"
 #include "server/obs/log.h"
@@ -65,36 +65,6 @@ absl::StatusOr<store::Keyring> EphemeralKeyring() {
                     state, " ", absl::Base64Escape(bytes), "\n");
   }
   return store::Keyring::Parse(text, "memory");
-}
-
-absl::StatusOr<mode_t> SocketMode(const config::v1::UnixListener& listener) {
-  if (listener.mode().empty()) return listener.admitted_uids().empty() ? 0600 : 0660;
-  char* end = nullptr;
-  const unsigned long mode = std::strtoul(listener.mode().c_str(), &end, 8);
-  if (*end != '\0' || mode > 0777) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("mode '", listener.mode(), "' must be octal, e.g. 0660"));
-  }
-  return static_cast<mode_t>(mode);
-}
-
-absl::StatusOr<rpc::GrpcServer::Endpoint> ToEndpoint(const config::v1::Listener& listener,
-                                                     std::vector<rpc::RpcService*> services) {
-  rpc::GrpcServer::Endpoint endpoint;
-  endpoint.services = std::move(services);
-  if (listener.has_tcp()) {
-    endpoint.tcp_address = listener.tcp().address();
-    endpoint.plaintext = listener.tcp().plaintext();
-    return endpoint;
-  }
-  const config::v1::UnixListener& socket = listener.unix_socket();
-  absl::StatusOr<mode_t> mode = SocketMode(socket);
-  if (!mode.ok()) return mode.status();
-  endpoint.unix_socket = rpc::UnixListener::Options{
-      .path = socket.path(),
-      .mode = *mode,
-      .uids = {socket.admitted_uids().begin(), socket.admitted_uids().end()}};
-  return endpoint;
 }
 
 session::Terms ToTerms(const config::v1::Sessions& sessions) {

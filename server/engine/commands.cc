@@ -286,6 +286,7 @@ class ImportWork : public EditWork {
                                                absl::Time) override {
     return request_.edits[index];
   }
+  bool retires() const override { return true; }
   absl::Status OnRefused(size_t index, const absl::Status& status) override {
     result_.rows[index] = status;
     return absl::OkStatus();

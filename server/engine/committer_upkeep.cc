@@ -75,9 +75,14 @@ void Committer::BuildHealth(Dirty& dirty, std::vector<store::Write>& writes) {
     }
     LetOthersIn();
   }
-  for (const auto& [key, backoff] : dirty.backoffs) {
-    writes.push_back(sealer.Put(RowKind::kBackoff, store::BackoffKey(key.first, key.second),
-                                store::EncodeBackoff(*backoff)));
+  for (const auto& [name, backoff] : dirty.backoffs) {
+    std::string key = store::BackoffKey(*backoff, sealer.Blind(backoff->egress));
+    if (backoff->record.cause == core::Cause::kNone) {
+      writes.push_back(store::RecordSealer::Erase(RowKind::kBackoff, std::move(key)));
+    } else {
+      writes.push_back(
+          sealer.Put(RowKind::kBackoff, std::move(key), store::EncodeBackoff(*backoff)));
+    }
   }
 }
 
@@ -101,6 +106,9 @@ void Committer::Purge() {
   }
   for (const uint64_t hash : expired.spent) {
     writes.push_back(RecordSealer::Erase(RowKind::kSpentToken, store::SpentTokenKey(hash)));
+  }
+  for (const std::string& key : expired.backoffs) {
+    writes.push_back(RecordSealer::Erase(RowKind::kBackoff, key));
   }
   for (const auto& [id, uid] : expired.tombstones) {
     writes.push_back(RecordSealer::Erase(RowKind::kTombstone, id));

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -28,7 +29,9 @@ struct DirtyRow {
 
 struct Dirty {
   absl::flat_hash_map<std::string, DirtyRow> rows;
-  std::map<std::pair<std::string, std::string>, std::shared_ptr<const core::BackoffRecord>>
+  // By provider, model and egress.
+  std::map<std::tuple<std::string, std::string, std::string>,
+           std::shared_ptr<const core::BackoffRecord>>
       backoffs;
   absl::Time backoffs_since = absl::InfiniteFuture();
 
@@ -42,7 +45,8 @@ struct Dirty {
   void Add(const core::Change& change, absl::Time now) {
     if (change.kind == core::RecordKind::kBackoff) {
       if (change.backoff == nullptr) return;
-      backoffs[{change.backoff->provider, change.backoff->model}] = change.backoff;
+      const core::BackoffRecord& backoff = *change.backoff;
+      backoffs[{backoff.provider, backoff.model, backoff.egress}] = change.backoff;
       backoffs_since = std::min(backoffs_since, now);
       return;
     }

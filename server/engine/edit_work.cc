@@ -182,15 +182,17 @@ absl::Status EditWork::BuildSecret(const WorkContext& context, RowTask& task,
   const bool render = secret != nullptr || (task.before != nullptr && row.document != nullptr &&
                                             RendersDifferently(*task.before, *row.document));
   if (!rebind && !render) return absl::OkStatus();
+  absl::Time written = row.prepared;
   if (secret == nullptr) {
     if (!task.had_material) return absl::OkStatus();  // none, or one set aside: nothing to move
     absl::StatusOr<store::SecretEntry> stored =
         ReadSecret(*context.store, *context.sealer, *task.before);
     if (!stored.ok()) return stored.status();
     secret = std::move(stored->secret);
+    written = stored->written;
   }
   if (rebind || row.secret != nullptr) {
-    const core::Secret plain = store::EncodeSecret(*secret, row.uid, row.prepared);
+    const core::Secret plain = store::EncodeSecret(*secret, row.uid, written);
     writes.push_back(context.sealer->Put(RowKind::kSecret, task.id, plain.reveal(), binding));
   }
   if (render) {
@@ -212,7 +214,8 @@ absl::Status EditWork::BuildDelete(const WorkContext& context, const RowTask& ta
                              .deleted = prepared_at_,
                              .expires = prepared_at_ + kLedgerRetention,
                              .actor = caller_.actor,
-                             .batch_id = batch_id_};
+                             .batch_id = batch_id_,
+                             .retired = retires()};
   absl::StatusOr<store::SecretEntry> secret =
       ReadSecret(*context.store, *context.sealer, *task.before);
   if (secret.ok()) {

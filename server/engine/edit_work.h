@@ -68,6 +68,8 @@ class EditWork : public Work {
     (void)writes;
     return absl::OkStatus();
   }
+  // Its deletes are of files that went away.
+  virtual bool retires() const { return false; }
   // What a repeated request_id needs to be answered again.
   virtual store::RequestEntry ToRemember() const;
   // Answers a repeat of a request that succeeded.

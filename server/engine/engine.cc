@@ -11,6 +11,16 @@
 #include "server/engine/ledger_commands.h"
 
 namespace credbroker::engine {
+namespace {
+
+absl::StatusOr<store::SecretEntry> SecretEntryOf(const Engine& engine, const EngineState& state,
+                                                 absl::string_view id) {
+  const std::optional<core::CredentialView> view = engine.Get(id);
+  if (!view) return absl::NotFoundError(absl::StrCat("no credential '", id, "'"));
+  return ReadSecret(state.store_, *state.sealer_, *view->document);
+}
+
+}  // namespace
 
 Engine::Engine(EngineOptions options, const Clock& clock, store::Store& store)
     : state_(std::make_unique<EngineState>(std::move(options), clock, store)) {}
@@ -143,12 +153,15 @@ absl::StatusOr<std::vector<core::TransitionView>> Engine::ReadHistory(absl::stri
 
 absl::StatusOr<std::shared_ptr<const core::SecretMaterial>> Engine::ReadSecret(
     absl::string_view id) const {
-  const std::optional<core::CredentialView> view = Get(id);
-  if (!view) return absl::NotFoundError(absl::StrCat("no credential '", id, "'"));
-  absl::StatusOr<store::SecretEntry> entry =
-      engine::ReadSecret(state_->store_, *state_->sealer_, *view->document);
+  absl::StatusOr<store::SecretEntry> entry = SecretEntryOf(*this, *state_, id);
   if (!entry.ok()) return entry.status();
   return std::move(entry->secret);
+}
+
+absl::StatusOr<absl::Time> Engine::ReadSecretTime(absl::string_view id) const {
+  absl::StatusOr<store::SecretEntry> entry = SecretEntryOf(*this, *state_, id);
+  if (!entry.ok()) return entry.status();
+  return entry->written;
 }
 
 absl::StatusOr<std::vector<SourceDigest>> Engine::ReadDigests(absl::string_view source) const {

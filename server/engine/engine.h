@@ -160,11 +160,13 @@ class Engine {
                             int limit) const;
   EngineStats Stats() const;
   std::shared_ptr<const core::PolicyTable> policy() const;
-  // Older transitions from the store, newest first, at most 32. Blocks on I/O.
+  // Transitions from the store, newest first, at most 40. Blocks on I/O.
   absl::StatusOr<std::vector<core::TransitionView>> ReadHistory(absl::string_view id) const;
   // The present secret of a credential. Blocks on I/O. For the refresher and the importer only.
   absl::StatusOr<std::shared_ptr<const core::SecretMaterial>> ReadSecret(
       absl::string_view id) const;
+  // When that secret came. Blocks on I/O.
+  absl::StatusOr<absl::Time> ReadSecretTime(absl::string_view id) const;
   // As the edits check it: INVALID_ARGUMENT: a label that is new in `after` is not declared.
   absl::Status CheckLabels(const core::Document* before, const core::Document& after) const;
   // Refresh tokens that were exchanged here in the last 90 days. Blocks on I/O.

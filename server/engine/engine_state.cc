@@ -108,8 +108,11 @@ absl::Status EngineState::LoadAll(store::Fence fence, const store::RecordSealer&
       Log(absl::StrCat("set aside: credential '", id, "': ", status.message()));
     }
   }
-  for (const core::BackoffRecord& backoff : loaded->backoffs) pool->LoadBackoff(backoff, now);
   ledger_ = std::move(loaded->ledger);
+  for (const core::BackoffRecord& backoff : loaded->backoffs) {
+    if (pool->LoadBackoff(backoff, now)) continue;
+    ledger_.AddStaleBackoff(store::BackoffKey(backoff, sealer.Blind(backoff.egress)));
+  }
   quarantined_ = std::move(loaded->quarantined);
   load_stats_ = std::move(loaded->stats);
   MutexLock lock(mutex_);

@@ -75,6 +75,10 @@ Ledger::Expired Ledger::TakeExpired(absl::Time now, size_t limit) {
     spent_.erase(spent_.begin());
     ++taken;
   }
+  for (; !backoffs_.empty() && taken < limit; ++taken) {
+    expired.backoffs.push_back(std::move(backoffs_.back()));
+    backoffs_.pop_back();
+  }
   return expired;
 }
 

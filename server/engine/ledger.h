@@ -41,6 +41,7 @@ class Ledger {
   void AddBatch(const std::string& batch_id, BatchName name);
   void AddTombstone(const std::string& id, TombstoneName name);
   void AddSpent(uint64_t hash, absl::Time when);
+  void AddStaleBackoff(std::string key) { backoffs_.push_back(std::move(key)); }
   void DropTombstone(const std::string& id) { tombstones_.erase(id); }
 
   // Null: unknown or older than 24 h.
@@ -54,13 +55,16 @@ class Ledger {
     std::vector<std::pair<std::string, uint32_t>> batches;      // id, parts
     std::vector<std::pair<std::string, core::Uid>> tombstones;  // id, uid
     std::vector<uint64_t> spent;                                // hashes
+    std::vector<std::string> backoffs;                          // keys
     bool empty() const {
-      return requests.empty() && batches.empty() && tombstones.empty() && spent.empty();
+      return requests.empty() && batches.empty() && tombstones.empty() && spent.empty() &&
+             backoffs.empty();
     }
   };
   Expired TakeExpired(absl::Time now, size_t limit);
   size_t size() const {
-    return requests_.size() + batches_.size() + tombstones_.size() + spent_.size();
+    return requests_.size() + batches_.size() + tombstones_.size() + spent_.size() +
+           backoffs_.size();
   }
 
  private:
@@ -68,6 +72,7 @@ class Ledger {
   absl::flat_hash_map<std::string, BatchName> batches_;
   absl::flat_hash_map<std::string, TombstoneName> tombstones_;
   std::set<std::pair<absl::Time, uint64_t>> spent_;  // oldest first
+  std::vector<std::string> backoffs_;                // over already when the store was loaded
 };
 
 }  // namespace credbroker::engine

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "core/credential.h"
 
 namespace credbroker::import {
 namespace {
@@ -132,9 +133,9 @@ std::optional<absl::Time> ReadTime(const Json& value) {
 
 std::optional<std::string> ReadProxyUrl(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
-  if (text.empty() || absl::EqualsIgnoreCase(text, "direct") ||
-      absl::EqualsIgnoreCase(text, "none")) {
-    return "";
+  if (text.empty()) return "";
+  if (absl::EqualsIgnoreCase(text, core::kDirect) || absl::EqualsIgnoreCase(text, "none")) {
+    return std::string(core::kDirect);
   }
   for (const char* scheme : {"http://", "https://", "socks5://", "socks5h://"}) {
     if (IsUrl(text, scheme)) return std::string(text);

@@ -125,7 +125,7 @@ inline constexpr MetricSpec kProbes = {
 inline constexpr MetricSpec kBreakerState = {
     "credbroker_breaker_state",
     kGauge,
-    "Breaker of the provider: 0 closed, 1 half-open, 2 open (the worst of its egresses).",
+    "Breaker of the provider: 0 closed, 1 half-open, 2 open.",
     {"provider"}};
 inline constexpr MetricSpec kBreakerOpened = {"credbroker_breaker_opened_total",
                                               kCounter,
@@ -139,6 +139,10 @@ inline constexpr MetricSpec kBackoffsStarted = {"credbroker_backoffs_started_tot
                                                 kCounter,
                                                 "Backoffs of a provider or of its models begun.",
                                                 {"provider"}};
+inline constexpr MetricSpec kEgressBreakersOpen = {"credbroker_egress_breakers_open", kGauge,
+                                                   "Egress proxies whose breaker is not closed."};
+inline constexpr MetricSpec kEgressBackoffs = {"credbroker_egress_backoffs", kGauge,
+                                               "Egress proxies that are backed off from."};
 inline constexpr MetricSpec kModelRecordsDropped = {
     "credbroker_model_records_dropped_total", kCounter,
     "Model-scoped cooldowns dropped because a credential had too many."};
@@ -263,6 +267,8 @@ inline constexpr const MetricSpec* kAll[] = {&kAcquisitions,
                                              &kBreakerOpened,
                                              &kBackoffs,
                                              &kBackoffsStarted,
+                                             &kEgressBreakersOpen,
+                                             &kEgressBackoffs,
                                              &kModelRecordsDropped,
                                              &kAffinityBindings,
                                              &kAffinityRebinds,

@@ -26,7 +26,7 @@ struct NamedCount {
 
 struct ReportCount {
   absl::string_view outcome;      // success, rate_limited, transient, ...
-  absl::string_view disposition;  // applied, duplicate, late, unknown, stale, ...
+  absl::string_view disposition;  // accepted, noted, late, stale, duplicate
   uint64_t count = 0;
 };
 
@@ -58,7 +58,9 @@ struct ProviderCounts {
 struct PoolSnapshot {
   std::vector<GroupProviderCounts> groups;
   std::vector<ProviderCounts> providers;
-  std::vector<NamedCount> leases;  // granted, released, expired, late, duplicate, unknown, revoked
+  std::vector<NamedCount> leases;  // granted, expired, late, duplicate, stale, unknown; totals
+  uint64_t egress_breakers_open = 0;
+  uint64_t egress_backoffs = 0;
   uint64_t wait_queue_depth = 0;
   uint64_t affinity_bindings = 0;
   uint64_t affinity_rebinds_total = 0;

@@ -58,6 +58,8 @@ void AddPoolSamples(const PoolSnapshot& pool, const KnownNames& known, Expositio
   out.Add(metric::kWaitQueueDepth, {}, Number(pool.wait_queue_depth));
   out.Add(metric::kAffinityBindings, {}, Number(pool.affinity_bindings));
   out.Add(metric::kAffinityRebinds, {}, Number(pool.affinity_rebinds_total));
+  out.Add(metric::kEgressBreakersOpen, {}, Number(pool.egress_breakers_open));
+  out.Add(metric::kEgressBackoffs, {}, Number(pool.egress_backoffs));
   out.Add(metric::kModelRecordsDropped, {}, Number(pool.model_records_dropped_total));
   for (const NamedCount& session : pool.sessions) {
     out.Add(metric::kSessions, {std::string(CleanLabel(session.name))}, Number(session.count));

@@ -120,6 +120,9 @@ void AdminService::Get(const CallInfo&, To<v1::GetCredentialRequest, v1::Credent
           Error(v1::ERROR_REASON_NO_SUCH_CREDENTIAL, "no such credential", {{"id", id}}));
     }
     FillCredential(*view, true, &responder.reply());
+    if (const auto written = engine_.ReadSecretTime(id); written.ok()) {
+      SetTime(*written, responder.reply().mutable_status()->mutable_material_time());
+    }
     uint64_t oldest = view->history.empty() ? UINT64_MAX : view->history.back().line.number;
     // A store that does not answer costs the old lines, not the call.
     if (const auto older = engine_.ReadHistory(id); older.ok()) {

@@ -1,9 +1,12 @@
 // Questions that change nothing: Explain, GetStats, TestPolicy.
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
@@ -13,6 +16,7 @@
 #include "server/rpc/admin_service.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/page_token.h"
+#include "server/rpc/redact.h"
 #include "server/rpc/status.h"
 #include "server/rpc/validate.h"
 
@@ -32,6 +36,19 @@ void FillCauses(const Counts& counts, Add add) {
   }
 }
 
+// Where a candidate stands in an answer: the highest priority first, then by id.
+using Place = std::pair<int64_t, std::string>;
+
+std::optional<Place> PlaceOf(const std::string& query, const std::string& token) {
+  const auto parts = DecodePageToken(query, token);
+  Place place;
+  if (!parts.has_value() || parts->size() != 2 || !absl::SimpleAtoi((*parts)[0], &place.first)) {
+    return std::nullopt;
+  }
+  place.second = (*parts)[1];
+  return place;
+}
+
 // "waiting", "model waiting" ...
 std::string DetailOf(v1::Verdict verdict) {
   absl::string_view name = v1::Verdict_Name(verdict);
@@ -44,6 +61,8 @@ void FillCandidate(const core::Candidate& candidate, v1::Candidate* out) {
   out->set_verdict(ToProto(candidate.candidacy, candidate.cause));
   out->set_detail(DetailOf(out->verdict()));
   out->set_cause(ToProto(candidate.cause));
+  out->set_state(ToProto(candidate.state));
+  out->set_half_open(candidate.half_open);
   out->set_priority(static_cast<int32_t>(candidate.priority));
   if (candidate.until > absl::InfinitePast() && candidate.until < absl::InfiniteFuture()) {
     SetTime(candidate.until, out->mutable_next_recover_time());
@@ -52,10 +71,8 @@ void FillCandidate(const core::Candidate& candidate, v1::Candidate* out) {
 
 void CompleteCandidate(const core::CredentialView& view, v1::Candidate* out) {
   out->set_provider(view.document->provider);
-  out->set_state(ToProto(view.state));
   out->set_weight(static_cast<int32_t>(view.document->weight));
   out->set_in_flight(static_cast<int32_t>(view.in_flight));
-  out->set_half_open(view.half_open);
 }
 
 void FillAnswer(const core::Explanation& explanation, absl::Time now, v1::ExplainResponse& out) {
@@ -70,6 +87,8 @@ void FillAnswer(const core::Explanation& explanation, absl::Time now, v1::Explai
     }
   }
   FillCauses(explanation.refusal.counts, [&out] { return out.add_cause_counts(); });
+  out.set_strategy(std::string(core::Name(explanation.strategy)));
+  out.set_bound_credential_id(explanation.bound);
   SetTime(now, out.mutable_time());
 }
 
@@ -84,9 +103,22 @@ void FillPool(const core::GroupProviderStats& from, v1::PoolStats* out) {
   counts->set_half_open(static_cast<int64_t>(from.half_open));
   FillCauses(from.by_cause, [out] { return out->add_causes(); });
   out->set_live_leases(static_cast<int64_t>(from.in_flight));
+  out->set_parked_calls(static_cast<int64_t>(from.parked));
   if (from.next_recover != absl::InfiniteFuture()) {
     SetTime(from.next_recover, out->mutable_next_recover_time());
   }
+}
+
+void FillBackoff(const core::BackoffView& from, v1::BackoffStats* out) {
+  out->set_scope(!from.egress.empty() ? v1::FAILURE_SCOPE_EGRESS
+                 : from.model.empty() ? v1::FAILURE_SCOPE_PROVIDER
+                                      : v1::FAILURE_SCOPE_PROVIDER_MODEL);
+  out->set_provider(from.provider);
+  out->set_model(from.model);
+  out->set_egress(RedactUrl(from.egress));
+  SetTime(from.block_until, out->mutable_block_until());
+  SetTime(from.avoid_until, out->mutable_avoid_until());
+  out->set_cause(ToProto(from.cause));
 }
 
 void FillSessions(const core::PoolStats& pool, const session::SessionRegistry& registry,
@@ -131,45 +163,47 @@ void AdminService::Explain(const CallInfo& info,
   const v1::ExplainRequest& request = responder.request();
   if (grpc::Status status = Validate(request); !status.ok()) return responder.Finish(status);
   const std::string query = absl::StrCat("explain\n", request.acquire().SerializeAsString());
-  std::string from;
+  std::optional<Place> from;
   if (!request.page_token().empty()) {
-    const auto parts = DecodePageToken(query, request.page_token());
-    if (!parts.has_value() || parts->size() != 1) {
+    from = PlaceOf(query, request.page_token());
+    if (!from.has_value()) {
       return responder.Finish(
           BadField("page_token", "is not of this question", v1::ERROR_REASON_INVALID_PAGE_TOKEN));
     }
-    from = (*parts)[0];
   }
   Defer(responder, [this, responder, query, from, principal = std::string(info.principal)] {
     const v1::ExplainRequest& asked = responder.request();
     v1::ExplainResponse& out = responder.reply();
     const AcquireArguments arguments(asked.acquire(), principal, absl::ZeroDuration());
-    const int page = asked.page_size() == 0 ? 100 : asked.page_size();
+    const auto page = static_cast<size_t>(asked.page_size() == 0 ? 100 : asked.page_size());
     std::map<v1::Verdict, int64_t> verdicts;
+    std::map<Place, core::Candidate> found;  // of this page, and one more
     std::string after;
-    bool first = true, more = true, full = false;
+    bool first = true, more = true;
     while (more) {
       core::Explanation step = engine_.Explain(arguments.command(), after, kStep);
       if (std::exchange(first, false)) FillAnswer(step, engine_.Now(), out);
-      for (const core::Candidate& candidate : step.candidates) {
+      for (core::Candidate& candidate : step.candidates) {
         const v1::Verdict verdict = ToProto(candidate.candidacy, candidate.cause);
         ++verdicts[verdict];
         after = candidate.id;
         const bool wanted = asked.verdicts().empty() ||
                             std::find(asked.verdicts().begin(), asked.verdicts().end(), verdict) !=
                                 asked.verdicts().end();
-        if (!wanted || candidate.id <= from) continue;
-        if (out.candidates_size() < page) {
-          FillCandidate(candidate, out.add_candidates());
-        } else {
-          full = true;
-        }
+        Place place(-candidate.priority, candidate.id);
+        if (!wanted || (from && place <= *from)) continue;
+        found.emplace(std::move(place), std::move(candidate));
+        if (found.size() > page + 1) found.erase(std::prev(found.end()));
       }
       more = step.more && !step.candidates.empty();
     }
-    for (v1::Candidate& candidate : *out.mutable_candidates()) {
-      const auto view = engine_.Get(candidate.credential_id());
-      if (view.has_value()) CompleteCandidate(*view, &candidate);
+    const bool full = found.size() > page;
+    if (full) found.erase(std::prev(found.end()));
+    for (const auto& [place, candidate] : found) {
+      v1::Candidate* entry = out.add_candidates();
+      FillCandidate(candidate, entry);
+      const auto view = engine_.Get(candidate.id);
+      if (view.has_value()) CompleteCandidate(*view, entry);
     }
     int64_t total = 0;
     for (const auto& [verdict, count] : verdicts) {
@@ -180,8 +214,8 @@ void AdminService::Explain(const CallInfo& info,
     }
     out.set_total_size(total);
     if (full) {
-      out.set_next_page_token(
-          EncodePageToken(query, {out.candidates(out.candidates_size() - 1).credential_id()}));
+      const Place& last = std::prev(found.end())->first;
+      out.set_next_page_token(EncodePageToken(query, {absl::StrCat(last.first), last.second}));
     }
     const absl::string_view model = core::CanonicalModel(asked.acquire().model());
     out.set_model(std::string(model));
@@ -195,6 +229,7 @@ void AdminService::Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsRe
   }
   Defer(responder, [this, responder] {
     const engine::EngineStats stats = engine_.Stats();
+    const absl::Time now = engine_.Now();
     const std::string& group = responder.request().group();
     v1::GetStatsResponse& out = responder.reply();
     for (const core::GroupProviderStats& pool : stats.pool.groups) {
@@ -209,13 +244,19 @@ void AdminService::Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsRe
       probe->set_succeeded_count(static_cast<int64_t>(provider.probes_succeeded));
       probe->set_failed_count(static_cast<int64_t>(provider.probes_failed));
       probe->set_inconclusive_count(static_cast<int64_t>(provider.probes_inconclusive));
-      if (provider.breaker_open) out.add_breakers()->set_provider(provider.provider);
-      if (provider.backing_off) {
-        v1::BackoffStats* backoff = out.add_backoffs();
-        backoff->set_provider(provider.provider);
-        backoff->set_scope(v1::FAILURE_SCOPE_PROVIDER);
-      }
+      probe->set_outstanding(static_cast<int64_t>(provider.probes_out));
+      probe->set_rate_per_minute(provider.probes_per_minute);
+      if (provider.next_probe > now) SetTime(provider.next_probe, probe->mutable_next_probe_time());
     }
+    for (const core::BreakerView& from : stats.pool.breakers) {
+      v1::BreakerStats* breaker = out.add_breakers();
+      breaker->set_provider(from.provider);
+      breaker->set_egress(RedactUrl(from.egress));
+      SetTime(from.open_until, breaker->mutable_open_until());
+      breaker->set_level(from.level);
+    }
+    for (const core::BackoffView& from : stats.pool.backoffs) FillBackoff(from, out.add_backoffs());
+    out.set_remembered_leases(static_cast<int64_t>(stats.pool.remembered));
     out.set_live_leases(static_cast<int64_t>(stats.pool.leases));
     out.set_expired_leases(static_cast<int64_t>(stats.pool.leases_expired));
     out.set_parked_calls(static_cast<int64_t>(stats.pool.parked));
@@ -242,7 +283,7 @@ void AdminService::Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsRe
       SetTime(config.loaded, out.mutable_config_time());
       out.set_config_error(config.error);
     }
-    SetTime(engine_.Now(), out.mutable_time());
+    SetTime(now, out.mutable_time());
     responder.Finish();
   });
 }

@@ -177,7 +177,11 @@ class AdminService::Bound final : public BoundService {
 };
 
 AdminService::AdminService(engine::Engine& engine, const ServingGate& gate, Options options)
-    : engine_(engine), gate_(gate), options_(std::move(options)), started_(absl::Now()) {}
+    : engine_(engine),
+      gate_(gate),
+      options_(std::move(options)),
+      started_(absl::Now()),
+      pulse_(options_.heartbeat / 4, [this] { BeatWatches(); }) {}
 
 AdminService::~AdminService() { worker_.Stop(); }
 

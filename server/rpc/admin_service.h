@@ -17,6 +17,7 @@
 #include "credbroker/v1/admin.pb.h"
 #include "server/engine/engine.h"
 #include "server/rpc/method_set.h"
+#include "server/rpc/pulse.h"
 #include "server/rpc/serving_gate.h"
 #include "server/rpc/worker.h"
 #include "server/session/registry.h"
@@ -57,6 +58,8 @@ class AdminService final : public RpcService {
     TokenRules tokens;                            // null: every token is taken
     std::function<ConfigStatus()> config_status;  // null: not shown
     size_t max_watch_queue = 4096;                // changes a slow watcher may be behind
+    // A watcher hears that nothing happened after so long.
+    absl::Duration heartbeat = absl::Seconds(30);
     // Whom Disable waits for; outlives the service. Null: nobody.
     session::SessionRegistry* sessions = nullptr;
   };
@@ -99,6 +102,7 @@ class AdminService final : public RpcService {
   void TestPolicy(const CallInfo&, To<v1::TestPolicyRequest, v1::TestPolicyResponse>);
   void Export(const CallInfo&, const v1::ExportCredentialsRequest&, std::shared_ptr<ServerStream>);
   void Watch(const CallInfo&, const v1::WatchCredentialsRequest&, std::shared_ptr<ServerStream>);
+  void BeatWatches();
 
   engine::Engine& engine_;
   const ServingGate& gate_;
@@ -107,7 +111,8 @@ class AdminService final : public RpcService {
   engine::Mutex mutex_;
   std::vector<std::weak_ptr<CredentialWatch>> watches_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  Worker worker_;  // last: its tasks use what is above
+  Worker worker_;  // its tasks use what is above
+  Pulse pulse_;    // last, as the worker
 };
 
 }  // namespace credbroker::rpc

@@ -129,6 +129,17 @@ void AdminService::Watch(const CallInfo&, const v1::WatchCredentialsRequest& req
   stream->OnEvents([watch] { watch->Pump(); }, nullptr);
 }
 
+void AdminService::BeatWatches() {
+  std::vector<std::weak_ptr<CredentialWatch>> watches;
+  {
+    engine::MutexLock lock(mutex_);
+    watches = watches_;
+  }
+  for (const auto& weak : watches) {
+    if (const auto watch = weak.lock()) watch->Beat(options_.heartbeat);
+  }
+}
+
 void AdminService::StartDraining() {
   std::vector<std::weak_ptr<CredentialWatch>> watches;
   {

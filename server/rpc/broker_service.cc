@@ -139,6 +139,10 @@ void BrokerService::Renew(const CallInfo& info,
                     request.has_ttl() ? ToDuration(request.ttl()) : absl::ZeroDuration());
   switch (reply.result) {
     case core::RenewResult::kRenewed:
+      if (reply.at_max) {
+        return responder.Finish(
+            Error(v1::ERROR_REASON_LEASE_MAX_AGE, "the lease lives to its hard maximum already"));
+      }
       SetTime(reply.expires, responder.reply().mutable_expire_time());
       responder.reply().set_epoch(static_cast<int64_t>(epoch_.load(std::memory_order_relaxed)));
       return responder.Finish();

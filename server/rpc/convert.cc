@@ -206,6 +206,8 @@ v1::Verdict ToProto(core::Candidacy candidacy, core::Cause cause) {
       return v1::VERDICT_ELIGIBLE;
     case Candidacy::kLowerTier:
       return v1::VERDICT_LOWER_TIER;
+    case Candidacy::kBoundElsewhere:
+      return v1::VERDICT_SESSION_BOUND_ELSEWHERE;
     case Candidacy::kWaiting:
       return v1::VERDICT_WAITING;
     case Candidacy::kModelWaiting:

@@ -77,6 +77,9 @@ void FillStatus(const core::CredentialView& view, bool with_history, v1::Credent
   if (view.material_expire.has_value()) {
     SetTime(*view.material_expire, out->mutable_material_expire_time());
   }
+  if (view.last_used > absl::InfinitePast()) {
+    SetTime(view.last_used, out->mutable_last_used_time());
+  }
   for (const core::ScopedRecord& scoped : view.records) {
     v1::AvailabilityRecord* record = out->add_availability();
     record->set_model(scoped.model);
@@ -151,7 +154,8 @@ engine::BatchOperation ToOperation(const v1::BatchOperation& operation) {
       break;
     case v1::BatchOperation::kSetProxyUrl:
       out.kind = Kind::kProxyUrl;
-      out.text = operation.set_proxy_url();
+      out.text = operation.set_proxy_url() == "none" ? std::string(core::kDirect)
+                                                     : operation.set_proxy_url();
       break;
     case v1::BatchOperation::kSetMaxInFlight:
       out.kind = Kind::kMaxInFlight;

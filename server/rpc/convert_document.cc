@@ -96,7 +96,7 @@ absl::Status PatchField(const std::string& path, const v1::Credential& from,
             "credential.proxy_url: \"***\" keeps a stored password, and this is another address");
       }
     } else {
-      document.proxy_url = from.proxy_url();
+      document.proxy_url = from.proxy_url() == "none" ? core::kDirect : from.proxy_url();
     }
   } else if (path == "headers") {
     auto headers = Sorted(from.headers());

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/import/export_file.h"
 #include "server/import/importer.h"
+#include "server/obs/log.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/validate.h"
 
@@ -148,10 +149,20 @@ class ImportRun {
     absl::StatusOr<import::ImportReport> report = importer.Import(job_, std::move(files_));
     files_.clear();
     if (!report.ok()) return stream_->Fail(FromAbsl(report.status()));
+    if (!job_.dry_run) Log(*report);
     stream_->Finish(ToResponse(*report));
   }
 
  private:
+  void Log(const import::ImportReport& report) const {
+    obs::LogInfo("import", "files were imported by hand",
+                 {{"source", job_.source.name},
+                  {"actor", job_.actor},
+                  {"batch_id", report.batch_id},
+                  {"comment", job_.comment},
+                  {"files", report.files},
+                  {"rejected", report.count(import::Action::kRejected)}});
+  }
   grpc::Status Take(const v1::ImportCredentialsRequest& request) {
     if (request.has_header()) {
       if (has_header_) return BadField("header", "came twice");

@@ -65,6 +65,7 @@ grpc::Status CredentialWatch::Start() {
       after);
   if (subscription_ == nullptr) return expired;
   engine::MutexLock lock(mutex_);
+  said_ = engine_.Now();
   last_number_ = std::max(last_number_, subscription_->begins_after());
   return grpc::Status::OK;
 }
@@ -81,13 +82,27 @@ void CredentialWatch::Pump() {
       }
       return;
     }
-    SetTime(engine_.Now(), event.mutable_time());
-    // Half of the initial ones are nothing to go on from.
-    if (event.event() != v1::WATCH_EVENT_INITIAL) {
-      event.set_cursor(absl::StrCat(epoch_, ".", last_number_));
-    }
-    if (!stream_->Write(event)) return;
+    if (!WriteLocked(event)) return;
   }
+}
+
+bool CredentialWatch::WriteLocked(v1::WatchCredentialsResponse& event) {
+  said_ = engine_.Now();
+  SetTime(said_, event.mutable_time());
+  // Half of the initial ones are nothing to go on from.
+  if (event.event() != v1::WATCH_EVENT_INITIAL) {
+    event.set_cursor(absl::StrCat(epoch_, ".", last_number_));
+  }
+  return stream_->Write(event);
+}
+
+void CredentialWatch::Beat(absl::Duration quiet) {
+  engine::MutexLock lock(mutex_);
+  if (initial_ || cut_ || !changes_.empty() || engine_.Now() < said_ + quiet) return;
+  if (!stream_->writable()) return;
+  v1::WatchCredentialsResponse event;
+  event.set_event(v1::WATCH_EVENT_HEARTBEAT);
+  WriteLocked(event);
 }
 
 void CredentialWatch::End(const grpc::Status& status) { stream_->Finish(status); }
@@ -170,6 +185,10 @@ bool CredentialWatch::ChangeLocked(const engine::NumberedChange& numbered,
   if (change.transition.has_value()) {
     core::TransitionView line;
     line.line = *change.transition;
+    // The change has numbers for the names; the history knows them, if it goes back so far.
+    for (const core::TransitionView& past : view ? view->history : decltype(view->history)()) {
+      if (past.line.number == line.line.number) line = past;
+    }
     FillTransition(line, event->mutable_transition());
   }
   return true;

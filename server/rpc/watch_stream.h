@@ -36,6 +36,8 @@ class CredentialWatch : public std::enable_shared_from_this<CredentialWatch> {
   // Writes what there is, one message at a time. Called when the stream can take one and when the
   // engine has something.
   void Pump();
+  // Says that nothing happened, if nothing was said for `quiet`.
+  void Beat(absl::Duration quiet);
   void End(const grpc::Status& status);
 
  private:
@@ -45,6 +47,7 @@ class CredentialWatch : public std::enable_shared_from_this<CredentialWatch> {
   bool ChangeLocked(const engine::NumberedChange& change, v1::WatchCredentialsResponse* event)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Matches(const core::CredentialView& view) const;
+  bool WriteLocked(v1::WatchCredentialsResponse& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   engine::Engine& engine_;
   const Options options_;
@@ -61,6 +64,7 @@ class CredentialWatch : public std::enable_shared_from_this<CredentialWatch> {
   std::unordered_set<std::string> known_ ABSL_GUARDED_BY(mutex_);  // ids the caller was told of
   bool cut_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time said_ ABSL_GUARDED_BY(mutex_);  // the last event
 };
 
 }  // namespace credbroker::rpc

@@ -4,11 +4,12 @@
 
 #include "absl/strings/match.h"
 #include "server/store/check_writes.h"
+#include "server/store/mutex.h"
 
 namespace credbroker::store {
 
 absl::StatusOr<Fence> MemoryStore::TakeOwnership() {
-  std::lock_guard<std::mutex> lock(disk_->mutex_);
+  MutexLock lock(disk_->mutex_);
   return Fence{++disk_->epoch_};
 }
 
@@ -18,7 +19,7 @@ absl::StatusOr<LoadReport> MemoryStore::Load(absl::FunctionRef<absl::Status(Row)
   // A copy, so that `visit` runs without the lock and may commit.
   MemoryDisk::Rows rows;
   {
-    std::lock_guard<std::mutex> lock(disk_->mutex_);
+    MutexLock lock(disk_->mutex_);
     rows = disk_->rows_;
   }
   LoadReport report;
@@ -44,7 +45,7 @@ absl::Status MemoryStore::Check(const MemoryDisk::Rows& rows,
 absl::Status MemoryStore::Apply(absl::Span<const Write> writes, Fence fence) {
   absl::Status valid = CheckWrites(writes);
   if (!valid.ok()) return valid;
-  std::lock_guard<std::mutex> lock(disk_->mutex_);
+  MutexLock lock(disk_->mutex_);
   if (fence.epoch != disk_->epoch_) return StaleFence(fence.epoch, disk_->epoch_);
   absl::Status matches = Check(disk_->rows_, writes);
   if (!matches.ok()) return matches;
@@ -61,11 +62,11 @@ absl::Status MemoryStore::Apply(absl::Span<const Write> writes, Fence fence) {
 absl::Status MemoryStore::Commit(absl::Span<const Write> writes, Fence fence) {
   CommitHook hook;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     hook = hook_;
   }
   if (hook) hook(writes);
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   if (commit_faults_ > 0) {
     --commit_faults_;
     ++stats_.failed_commits;
@@ -87,7 +88,7 @@ absl::StatusOr<std::vector<Row>> MemoryStore::ReadPrefix(const PrefixQuery& quer
   absl::Status fault = TakeReadFault();
   if (!fault.ok()) return fault;
   std::vector<Row> found;
-  std::lock_guard<std::mutex> lock(disk_->mutex_);
+  MutexLock lock(disk_->mutex_);
   const MemoryDisk::Rows& rows = disk_->rows_;
   auto it = rows.lower_bound({query.kind, query.prefix});
   if (query.after.has_value() && *query.after >= query.prefix) {
@@ -101,41 +102,41 @@ absl::StatusOr<std::vector<Row>> MemoryStore::ReadPrefix(const PrefixQuery& quer
 }
 
 StoreStats MemoryStore::Stats() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   return stats_;
 }
 
 absl::Status MemoryStore::TakeReadFault() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   if (read_faults_ == 0) return absl::OkStatus();
   --read_faults_;
   return read_fault_;
 }
 
 void MemoryStore::FailNextCommits(int count, absl::Status status) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   commit_faults_ = count;
   commit_fault_ = std::move(status);
 }
 
 void MemoryStore::FailNextCommitAfterApply(absl::Status status) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   after_apply_fault_ = std::move(status);
 }
 
 void MemoryStore::FailNextReads(int count, absl::Status status) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   read_faults_ = count;
   read_fault_ = std::move(status);
 }
 
 void MemoryStore::SetCommitHook(CommitHook hook) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   hook_ = std::move(hook);
 }
 
 bool MemoryStore::CorruptRow(RowKind kind, absl::string_view key, std::string value) {
-  std::lock_guard<std::mutex> lock(disk_->mutex_);
+  MutexLock lock(disk_->mutex_);
   auto it = disk_->rows_.find({kind, std::string(key)});
   if (it == disk_->rows_.end()) return false;
   it->second.value = std::move(value);

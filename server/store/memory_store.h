@@ -8,11 +8,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "server/store/mutex.h"
 #include "server/store/store.h"
 
 namespace credbroker::store {
@@ -33,9 +33,9 @@ class MemoryDisk {
   using Rows = std::map<std::pair<RowKind, std::string>, Cell>;
 
   const std::string store_id_;
-  std::mutex mutex_;
-  Rows rows_;           // guarded by mutex_
-  uint64_t epoch_ = 0;  // guarded by mutex_
+  Mutex mutex_;
+  Rows rows_ ABSL_GUARDED_BY(mutex_);
+  uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 class MemoryStore : public Store {
@@ -72,14 +72,14 @@ class MemoryStore : public Store {
 
   const std::shared_ptr<MemoryDisk> disk_;
 
-  mutable std::mutex mutex_;  // guards all below; taken before disk_->mutex_, never after
-  CommitHook hook_;
-  int commit_faults_ = 0;
-  absl::Status commit_fault_;
-  absl::Status after_apply_fault_;
-  int read_faults_ = 0;
-  absl::Status read_fault_;
-  StoreStats stats_;
+  mutable Mutex mutex_;  // taken before disk_->mutex_, never after
+  CommitHook hook_ ABSL_GUARDED_BY(mutex_);
+  int commit_faults_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status commit_fault_ ABSL_GUARDED_BY(mutex_);
+  absl::Status after_apply_fault_ ABSL_GUARDED_BY(mutex_);
+  int read_faults_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status read_fault_ ABSL_GUARDED_BY(mutex_);
+  StoreStats stats_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace credbroker::store

@@ -36,6 +36,7 @@ absl::StatusOr<DocumentEntry> DecodeDocument(absl::string_view bytes);
 struct SecretEntry {
   core::Uid uid;
   std::shared_ptr<const core::SecretMaterial> secret;
+  absl::Time written = absl::UnixEpoch();  // when it came
 };
 core::Secret EncodeSecret(const core::SecretMaterial& secret, core::Uid uid, absl::Time written);
 absl::StatusOr<SecretEntry> DecodeSecret(absl::string_view bytes);
@@ -92,6 +93,7 @@ struct Tombstone {
   absl::Time deleted = absl::UnixEpoch();
   absl::Time expires = absl::UnixEpoch();
   std::string actor, batch_id;
+  bool retired = false;  // its file went away; else somebody deleted it
 };
 core::Secret EncodeTombstone(const Tombstone& tombstone);
 absl::StatusOr<Tombstone> DecodeTombstone(absl::string_view bytes);
@@ -137,7 +139,8 @@ absl::StatusOr<Meta> DecodeMeta(absl::string_view bytes);
 // --- keys ---
 inline constexpr char kMetaKey[] = "meta";
 inline constexpr char kLeaseMarkerKey[] = "live-sessions";
-inline constexpr uint64_t kStoredHistory = 32;  // lines kept per incarnation
+// Lines kept per incarnation: the 8 that are in memory too, and 32 more.
+inline constexpr uint64_t kStoredHistory = 40;
 std::string HistoryKey(absl::string_view id, core::Uid uid, uint64_t number);
 std::string HistoryPrefix(absl::string_view id, core::Uid uid);
 struct HistoryName {
@@ -149,7 +152,8 @@ std::optional<HistoryName> ParseHistoryKey(absl::string_view key);
 std::string BatchKey(absl::string_view batch_id, uint32_t part);
 std::string RequestKey(absl::string_view principal, absl::string_view request_id);
 std::string SpentTokenKey(uint64_t hash);
-std::string BackoffKey(absl::string_view provider, absl::string_view model);
+// Of provider and model, or of an egress: its proxy may hold a password, so `blind` stands for it.
+std::string BackoffKey(const core::BackoffRecord& backoff, absl::string_view blind);
 
 // What a secret is only good for: provider, group, proxy and base URL of the document and its
 // attributes token_url and client_id. A secret beside a document with another binding does not
@@ -168,8 +172,12 @@ class RecordSealer {
             absl::string_view binding = "") const;
   static Write Erase(RowKind kind, std::string key);
   absl::StatusOr<core::Secret> Open(const Row& row, absl::string_view binding = "") const;
+  // 16 bytes that stand for a secret text in a key: the same for the same text, and nothing to
+  // anybody without the keyring.
+  std::string Blind(absl::string_view text) const;
 
  private:
+  const core::Secret blind_key_;
   const Sealer sealer_;
   const std::string store_id_;
   mutable std::atomic<uint64_t> next_version_;

@@ -145,7 +145,8 @@ absl::StatusOr<SecretEntry> GetSecret(const v1::SecretRecord& in) {
   out->cookie = Secret(in.cookie());
   for (const auto& [name, bytes] : in.extra_secrets()) out->extra[name] = Secret(bytes);
   if (in.has_expire_time()) out->expire_time = GetTime(in.expire_time());
-  return SecretEntry{.uid = core::Uid(in.uid()), .secret = std::move(out)};
+  return SecretEntry{
+      .uid = core::Uid(in.uid()), .secret = std::move(out), .written = GetTime(in.time())};
 }
 
 void WipeSecret(v1::SecretRecord* record) {

@@ -86,9 +86,11 @@ absl::StatusOr<std::shared_ptr<const core::HealthRecord>> DecodeHealth(absl::str
 
 std::string EncodeBackoff(const core::BackoffRecord& backoff) {
   v1::BackoffRecord record;
-  record.set_scope(backoff.model.empty() ? api::FAILURE_SCOPE_PROVIDER
-                                         : api::FAILURE_SCOPE_PROVIDER_MODEL);
+  record.set_scope(!backoff.egress.empty() ? api::FAILURE_SCOPE_EGRESS
+                   : backoff.model.empty() ? api::FAILURE_SCOPE_PROVIDER
+                                           : api::FAILURE_SCOPE_PROVIDER_MODEL);
   record.set_provider(backoff.provider);
+  record.set_egress(backoff.egress);
   PutAvailability(backoff.record, backoff.model, record.mutable_record());
   return record.SerializeAsString();
 }
@@ -98,6 +100,8 @@ absl::StatusOr<core::BackoffRecord> DecodeBackoff(absl::string_view bytes) {
   if (absl::Status parsed = ParseRecord(bytes, &record); !parsed.ok()) return parsed;
   core::BackoffRecord out;
   out.provider = record.provider();
+  out.egress = record.egress();
+  if (out.provider.empty() == out.egress.empty()) return BadRecord("backoff of nothing");
   out.model = record.record().model();
   if (!GetAvailability(record.record(), out.record)) return BadRecord("bad backoff");
   return out;

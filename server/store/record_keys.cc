@@ -1,7 +1,11 @@
 // Keys of rows, what a secret is bound to, and sealing.
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "core/check.h"
 #include "nlohmann/json.hpp"
 #include "server/store/record.h"
 
@@ -72,10 +76,13 @@ std::string SpentTokenKey(uint64_t hash) {
   return key;
 }
 
-std::string BackoffKey(absl::string_view provider, absl::string_view model) {
-  std::string key(provider);
+std::string BackoffKey(const core::BackoffRecord& backoff, absl::string_view blind) {
+  std::string key = backoff.provider;
   key.push_back('\0');
-  key.append(model.data(), model.size());
+  key.append(backoff.model);
+  if (backoff.egress.empty()) return key;
+  key.push_back('\0');
+  key.append(blind.data(), blind.size());
   return key;
 }
 
@@ -105,7 +112,22 @@ std::string SecretBinding(const core::Document& document) {
 
 RecordSealer::RecordSealer(std::shared_ptr<const Keyring> keyring, absl::string_view store_id,
                            uint64_t first_version)
-    : sealer_(std::move(keyring)), store_id_(store_id), next_version_(first_version) {}
+    : blind_key_(keyring->DeriveKey("row-name")),
+      sealer_(std::move(keyring)),
+      store_id_(store_id),
+      next_version_(first_version) {}
+
+std::string RecordSealer::Blind(absl::string_view text) const {
+  constexpr size_t kBytes = 16;
+  const absl::string_view key = blind_key_.reveal();
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  CB_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+                reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest,
+                &size) != nullptr);
+  CB_CHECK(size >= kBytes);
+  return std::string(reinterpret_cast<const char*>(digest), kBytes);
+}
 
 Write RecordSealer::Put(RowKind kind, std::string key, absl::string_view plain,
                         absl::string_view binding) const {

@@ -75,6 +75,7 @@ core::Secret EncodeTombstone(const Tombstone& tombstone) {
   PutTime(tombstone.deleted, record.mutable_delete_time());
   PutTime(tombstone.expires, record.mutable_expire_time());
   record.set_actor(tombstone.actor);
+  record.set_retired(tombstone.retired);
   record.set_batch_id(tombstone.batch_id);
   core::Secret bytes = core::Secret::OfSize(record.ByteSizeLong());
   record.SerializeToArray(bytes.mutable_data(), static_cast<int>(bytes.size()));
@@ -106,6 +107,7 @@ absl::StatusOr<Tombstone> DecodeTombstone(absl::string_view bytes) {
   out.expires = GetTime(record.expire_time());
   out.actor = record.actor();
   out.batch_id = record.batch_id();
+  out.retired = record.retired();
   return out;
 }
 

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <mutex>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/store/check_writes.h"
+#include "server/store/mutex.h"
 #include "server/store/process_lock.h"
 #include "server/store/sqlite_db.h"
 #include "server/store/sqlite_load.h"
@@ -87,18 +87,19 @@ class SqliteStore final : public Store {
   WriterStatements sql_;
 
   // Closed before the writer, which then checkpoints as the last connection.
-  std::mutex reader_mutex_;
-  std::unique_ptr<SqliteConnection> reader_;  // guarded by reader_mutex_
-  SqliteStatement read_prefix_;               // guarded by reader_mutex_
+  Mutex reader_mutex_;
+  std::unique_ptr<SqliteConnection> reader_ ABSL_GUARDED_BY(reader_mutex_);
+  SqliteStatement read_prefix_ ABSL_GUARDED_BY(reader_mutex_);
 
-  mutable std::mutex stats_mutex_;
-  StoreStats stats_;  // guarded by stats_mutex_
+  mutable Mutex stats_mutex_;
+  StoreStats stats_ ABSL_GUARDED_BY(stats_mutex_);
 };
 
 absl::Status SqliteStore::OpenReader() {
   auto reader = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kReader, options_.vfs,
                                        options_.busy_timeout);
   if (!reader.ok()) return reader.status();
+  MutexLock lock(reader_mutex_);
   reader_ = *std::move(reader);
   absl::StatusOr<SqliteStatement> prepared = reader_->Prepare(
       "SELECT key, version, value FROM rows WHERE kind = ?1 AND key >= ?2 ORDER BY key LIMIT ?3");
@@ -244,7 +245,7 @@ absl::Status SqliteStore::Commit(absl::Span<const Write> writes, Fence fence) {
   absl::Status status = CheckWrites(writes);
   if (!status.ok()) return status;
   status = Transact(writes, fence);
-  std::lock_guard<std::mutex> lock(stats_mutex_);
+  MutexLock lock(stats_mutex_);
   if (status.ok()) {
     ++stats_.commits;
     stats_.rows_written += writes.size();
@@ -261,7 +262,7 @@ absl::StatusOr<std::vector<Row>> SqliteStore::ReadPrefix(const PrefixQuery& quer
   std::string from = query.prefix;
   if (query.after.has_value() && *query.after >= query.prefix) from = *query.after + '\0';
   std::vector<Row> rows;
-  std::lock_guard<std::mutex> lock(reader_mutex_);
+  MutexLock lock(reader_mutex_);
   read_prefix_.Bind(1, static_cast<int64_t>(query.kind));
   read_prefix_.Bind(2, from);
   read_prefix_.Bind(3, static_cast<int64_t>(std::min<uint64_t>(query.limit, INT64_MAX)));
@@ -282,7 +283,7 @@ absl::StatusOr<std::vector<Row>> SqliteStore::ReadPrefix(const PrefixQuery& quer
 StoreStats SqliteStore::Stats() const {
   StoreStats stats;
   {
-    std::lock_guard<std::mutex> lock(stats_mutex_);
+    MutexLock lock(stats_mutex_);
     stats = stats_;
   }
   for (absl::string_view suffix : {"", "-wal", "-shm"}) {

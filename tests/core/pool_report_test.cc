@@ -1,4 +1,4 @@
-// Reports: the two clocks, probes, the eight rules, leases.
+// Reports: the two clocks, probes, the eight rules; timers and waits.
 #include "gtest/gtest.h"
 #include "tests/support/pool_fixture.h"
 
@@ -253,90 +253,6 @@ TEST(Report, An529BacksTheModelOffAndLeavesCredentialsAlone) {
   EXPECT_EQ(f.Pick(other), "b");
   f.Pass(absl::Seconds(2));
   EXPECT_EQ(f.Pick().size(), 1u);
-}
-
-TEST(Lease, ReportIsTerminalOnceThenDuplicateLateAndUnknown) {
-  PoolFixture f;
-  f.Add("a");
-  f.Pick();
-  const Grant grant = f.last.grant;
-  EXPECT_EQ(f.Report(grant, f.StatusVerdict(grant, 200), false, "p2").disposition,
-            Disposition::kUnknown)
-      << "a foreign principal";
-  EXPECT_EQ(f.ReportStatus(grant, 429, 30).disposition, Disposition::kAccepted);
-  const ReportReply again = f.ReportStatus(grant, 200);
-  EXPECT_EQ(again.disposition, Disposition::kDuplicate);
-  EXPECT_EQ(again.next_recover, f.now + absl::Seconds(30));
-  f.Pass(absl::Minutes(1));
-  f.Pick();
-  const Grant expired = f.last.grant;
-  f.Pass(absl::Seconds(121));
-  EXPECT_EQ(f.ReportStatus(expired, 429, 30).disposition, Disposition::kLate);
-  EXPECT_EQ(f.StateName("a"), "waiting") << "health rules still apply";
-  EXPECT_EQ(f.ReportStatus(expired, 429, 30).disposition, Disposition::kDuplicate);
-  f.Pass(absl::Minutes(20));
-  EXPECT_EQ(f.ReportStatus(expired, 200).disposition, Disposition::kUnknown);
-  f.Pick();
-  const Grant released = f.last.grant;
-  EXPECT_TRUE(f.Release(released));
-  EXPECT_FALSE(f.Release(released));
-  EXPECT_EQ(f.ReportStatus(released, 200).disposition, Disposition::kLate);
-  f.Pick();
-  f.Delete("a");
-  EXPECT_EQ(f.ReportStatus(f.last.grant, 200).disposition, Disposition::kUnknown);
-}
-
-TEST(Lease, AReportCountsOnceThoughTheLeaseWasForgottenLongBeforeItsExpiry) {
-  PoolFixture f;
-  f.Add("a");
-  Ask ask;
-  ask.ttl = absl::Minutes(30);
-  f.Pick(ask);
-  const Grant reported = f.last.grant;
-  EXPECT_EQ(f.ReportStatus(reported, 429, 30).disposition, Disposition::kAccepted);
-  f.Pass(absl::Minutes(11));
-  const int level = f.Get("a").records.at(0).record.level;
-  const ReportReply again = f.ReportStatus(reported, 429, 30);
-  EXPECT_EQ(again.disposition, Disposition::kLate);
-  EXPECT_EQ(again.state, core::State::kAvailable);
-  EXPECT_EQ(f.StateName("a"), "available");
-  EXPECT_EQ(f.Get("a").records.at(0).record.level, level);
-}
-
-TEST(Lease, AReportOfALeaseOfBeforeARestartCountsOnce) {
-  PoolFixture f;
-  f.Add("a");
-  f.Pick();
-  LeaseClaims claims = f.Claims(f.last.grant);
-  claims.epoch = 77;
-  const core::Verdict verdict = f.StatusVerdict(f.last.grant, 429, 30);
-  core::ReportCommand command;
-  command.principal = "p1";
-  command.claims = &claims;
-  command.verdict = &verdict;
-  EXPECT_EQ(f.pool->Report(command, f.now, f.effects).disposition, Disposition::kLate);
-  EXPECT_EQ(f.StateName("a"), "waiting") << "health rules apply";
-  f.Pass(absl::Minutes(1));
-  EXPECT_EQ(f.pool->Report(command, f.now, f.effects).disposition, Disposition::kLate);
-  EXPECT_EQ(f.StateName("a"), "available") << "but not twice";
-}
-
-TEST(Lease, RenewExtendsUpToAnHourAndStopsWhenDisabled) {
-  PoolFixture f;
-  f.Add("a");
-  f.Pick();
-  const LeaseClaims claims = f.Claims(f.last.grant);
-  f.ReportStatus(f.Acquire().grant, 429, 3000);
-  auto renew = [&](absl::Duration ttl) {
-    return f.pool->Renew("p1", claims, ttl, f.now, f.effects);
-  };
-  EXPECT_EQ(renew(absl::Minutes(30)).expires, f.now + absl::Minutes(30)) << "while WAITING too";
-  f.Pass(absl::Minutes(29));
-  EXPECT_EQ(renew(absl::Hours(1)).expires, f.now + absl::Minutes(31)) << "an hour from the grant";
-  f.SetIntent("a", false);
-  EXPECT_EQ(renew(absl::Minutes(1)).result, RenewResult::kDisabled);
-  f.Pass(absl::Minutes(32));
-  EXPECT_EQ(renew(absl::Minutes(1)).result, RenewResult::kNotFound);
 }
 
 TEST(Timer, DisableUntilEndsByItselfAndIsSaidToBeTheSchedules) {

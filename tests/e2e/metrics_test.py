@@ -25,6 +25,20 @@ class Metrics(cases.BrokerCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(done.stderr, '')
 
+    def test_reports_and_backoffs_are_counted_as_what_they_were(self):
+        self.create('a')
+        lease = self.acquire()['leaseId']
+        before = self.broker.metrics()
+        self.report(lease, 529)
+        self.report(lease, 529)
+        grown = {name for name, value in self.broker.metrics().items()
+                 if value == before.get(name, 0) + 1}
+        # A provider that the configuration does not name is one of the others.
+        for disposition in ('accepted', 'duplicate'):
+            self.assertIn('credbroker_reports_total{provider="other",outcome="overloaded",'
+                          f'disposition="{disposition}"}}', grown)
+        self.assertIn('credbroker_backoffs_started_total{provider="other"}', grown)
+
     def churn(self, round_number, count):
         keys = '\n'.join(f'sk-{round_number}-{i}' for i in range(count))
         answer = self.client.import_files(

@@ -73,7 +73,9 @@ class EngineTest : public testing::Test {
   void Restart(std::shared_ptr<const store::Keyring> keyring = TestKeyring()) {
     engine_ = nullptr;
     store_ = std::make_unique<store::MemoryStore>(disk_);
-    engine_ = std::make_unique<Engine>(Options(), clock_, *store_);
+    EngineOptions options = Options();
+    options.policy = policy_;
+    engine_ = std::make_unique<Engine>(std::move(options), clock_, *store_);
     started_ = engine_->Start(std::move(keyring));
   }
 
@@ -128,6 +130,7 @@ class EngineTest : public testing::Test {
     return engine_->Report("proxy", item);
   }
 
+  std::shared_ptr<const core::PolicyTable> policy_;  // of the next Restart; null: built-in rows
   std::shared_ptr<store::MemoryDisk> disk_ = std::make_shared<store::MemoryDisk>();
   FakeClock clock_;
   std::unique_ptr<store::MemoryStore> store_;

@@ -183,5 +183,20 @@ TEST_F(RestartTest, HistoryGoesOnAndTheStoreKeepsMore) {
   }
 }
 
+TEST_F(RestartTest, TheStoreKeeps32LinesMoreThanMemory) {
+  ASSERT_TRUE(Create("a").ok());
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(SetIntent("a", i % 2 != 0).ok());
+    engine_->Drain();
+  }
+  const auto lines = engine_->ReadHistory("a");
+  ASSERT_TRUE(lines.ok()) << lines.status();
+  const std::vector<core::TransitionView> newest = engine_->Get("a")->history;
+  EXPECT_EQ(lines->size(), newest.size() + 32);
+  EXPECT_EQ(lines->front().line.number, newest.front().line.number);
+  EXPECT_EQ(store_->ReadPrefix({.kind = RowKind::kHistory, .prefix = "", .after = ""})->size(),
+            lines->size());
+}
+
 }  // namespace
 }  // namespace credbroker::engine

@@ -85,10 +85,10 @@ std::optional<Refusal> NaivePool::Resolve(const NaiveCall& call, Key* key) const
 
 bool NaivePool::Admissible(const Key& key, const NaiveCredential& c) const {
   if (Contains(key.call->excluded, c.document->id)) return false;
-  if (auto it = egress_.find(c.document->proxy_url);
-      it != egress_.end() && it->second.open && (!it->second.Due(now_) || !key.call->allow_probe)) {
-    return false;
-  }
+  absl::Time later;
+  bool as_probe = false;
+  if (EgressGate(c, &later, &as_probe) != Cause::kNone) return false;
+  if (as_probe && !key.call->allow_probe) return false;
   std::string upstream;
   Serves(*c.document, key.call->model, &upstream);
   absl::Time until;
@@ -373,6 +373,13 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
   const bool dry = Dry(key);
   const bool probes = call.allow_probe && (call.session.empty() || dry);
   if (!probes || call.providers.size() > 1) d->earliest_exact = false;
+  // The end of what holds any proxy back may be told, whoever goes through it.
+  bool broken = false, backing_off = false;
+  for (const auto& [url, proxy] : egress_) {
+    broken = broken || proxy.open;
+    backing_off = backing_off || proxy.backoff.AvoidUntil() > now_;
+  }
+  if (broken || backing_off) d->earliest_exact = false;
   for (const auto& m : key.members) {
     // Where names differ, the end of a backoff of any of them may be told.
     bool backoff = false;
@@ -382,8 +389,9 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     if (m.upstream != call.model && backoff) d->earliest_exact = false;
     if (m.look.cause != Cause::kNone) ++d->counts[static_cast<size_t>(m.look.cause)];
     open = open || m.look.open;
-    const auto proxy = egress_.find(m.c->document->proxy_url);
-    const bool proxy_open = proxy != egress_.end() && proxy->second.open;
+    absl::Time through = kNever;
+    bool as_probe = false;
+    const bool proxy_open = EgressGate(*m.c, &through, &as_probe) != Cause::kNone || as_probe;
     if (m.look.open && m.fits && proxy_open) gated = true;
     if (!m.fits || Contains(call.excluded, *m.id)) continue;
     absl::Time when = m.look.returns;
@@ -393,9 +401,12 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     }
     if (proxy_open) {
       d->earliest_exact = false;
-      if (m.look.ready || m.look.probe_ready) when = std::max(proxy->second.probe_at, now_);
+      if (m.look.ready || m.look.probe_ready) when = through;
     } else if (!Admissible(key, *m.c)) {
       d->earliest_exact = false;
+      absl::Time open_at = kNever;
+      const Cause gate = Gate(m.c->document->provider, m.upstream, &open_at, &as_probe);
+      if (m.look.probe_ready) when = gate == Cause::kNone ? kNever : open_at;
     }
     if (m.look.probe_ready && !Admissible(key, *m.c)) d->earliest_exact = false;
     d->earliest = std::min(d->earliest, when);
@@ -407,12 +418,12 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
   } else if (count(Cause::kBusy) > 0) {
     d->reason = BusyReason();
   } else if (gated) {
-    d->reason = Refusal::kBreakerOpen;
+    d->reason = broken ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
+    if (!broken) d->or_reason = Refusal::kBreakerOpen;
   } else {
     d->reason = open ? Refusal::kNoMatch : Refusal::kCooling;
-    bool proxy = false;
-    for (const auto& [url, breaker] : egress_) proxy = proxy || breaker.open;
-    if (open && proxy) d->or_reason = Refusal::kBreakerOpen;
+    if (open && backing_off) d->or_reason = Refusal::kProviderBackoff;
+    if (open && broken) d->or_reason = Refusal::kBreakerOpen;
     for (const auto& p : call.providers) {
       absl::Time until;
       bool probe = false;
@@ -420,6 +431,7 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
           open && providers_.contains(p) ? Gate(p, call.model, &until, &probe) : Cause::kNone;
       if (cause == Cause::kNone) continue;
       d->earliest_exact = false;
+      if (broken) continue;
       d->or_reason = cause == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
     }
   }

@@ -125,7 +125,13 @@ void NaivePool::Explained(const core::AcquireCommand& command, const core::Expla
   const NaiveCall call(command);
   const auto bindings = bindings_;
   const Decision d = Decide(call);
-  bindings_ = bindings;  // a question renews nothing
+  const std::string session_key = DecideAny(call).session_key;  // also where it has enough leases
+  bindings_ = bindings;                                         // a question renews nothing
+  const NaiveCredential* bound = nullptr;
+  if (auto it = bindings_.find(session_key);
+      !session_key.empty() && it != bindings_.end() && it->second.idle_until > now_) {
+    bound = ByUid(it->second.uid);
+  }
   auto expect = [](bool ok, const std::string& what) {
     if (!ok) throw Mismatch("explain: " + what);
   };
@@ -139,6 +145,8 @@ void NaivePool::Explained(const core::AcquireCommand& command, const core::Expla
   } else {
     CheckRefusal(d, given.refusal, "Explain");
   }
+  expect(given.bound.empty() || (bound != nullptr && given.bound == bound->document->id.view()),
+         "bound to " + given.bound);
   for (const core::Candidate& candidate : given.candidates) {
     const NaiveCredential& c = credentials_.at(candidate.id);
     std::string upstream;
@@ -151,9 +159,8 @@ void NaivePool::Explained(const core::AcquireCommand& command, const core::Expla
     }
     absl::Time until;
     bool probe = false;
-    const Cause gate = Gate(c.document->provider, upstream, &until, &probe);
-    auto proxy = egress_.find(c.document->proxy_url);
-    const bool proxied = proxy != egress_.end() && proxy->second.open && !proxy->second.Due(now_);
+    Cause gate = Gate(c.document->provider, upstream, &until, &probe);
+    if (gate == Cause::kNone) gate = EgressGate(c, &until, &probe);
     Candidacy want = Candidacy::kEligible;
     auto listed = [](const auto& list, const auto& value) {
       return std::find(list.begin(), list.end(), value) != list.end();
@@ -172,8 +179,6 @@ void NaivePool::Explained(const core::AcquireCommand& command, const core::Expla
       want = Candidacy::kExcluded;
     } else if (gate != Cause::kNone) {
       want = gate == Cause::kBreaker ? Candidacy::kBreakerOpen : Candidacy::kProviderBackoff;
-    } else if (proxied) {
-      want = Candidacy::kBreakerOpen;
     } else if (look.state == State::kDisabled) {
       want = Candidacy::kDisabled;
     } else if (look.state == State::kWaiting) {
@@ -188,10 +193,22 @@ void NaivePool::Explained(const core::AcquireCommand& command, const core::Expla
                                        : Candidacy::kBusy;
     } else if (look.cause == Cause::kWeight) {
       want = Candidacy::kWeight;
+    } else if (bound != nullptr && given.would_choose == bound->document->id.view() &&
+               call.pin.empty()) {
+      want = Candidacy::kBoundElsewhere;
     } else if (granted &&
                credentials_.at(given.would_choose).document->priority > c.document->priority) {
       want = Candidacy::kLowerTier;
     }
+    // One that is busy may hold its session.
+    if (!granted && bound != nullptr && bound != &c && want == Candidacy::kEligible &&
+        candidate.candidacy == Candidacy::kBoundElsewhere) {
+      want = Candidacy::kBoundElsewhere;
+    }
+    const bool asked = listed(call.providers, c.document->provider);
+    const Look& seen = asked && serves ? look : own;
+    expect(candidate.state == seen.state && candidate.half_open == seen.half_open,
+           "state of " + candidate.id);
     expect(candidate.candidacy == want,
            absl::StrCat(candidate.id, " is ", std::string(core::Name(candidate.candidacy)),
                         ", not ", std::string(core::Name(want))));

@@ -172,7 +172,12 @@ void NaivePool::Loaded(uint64_t uid, std::shared_ptr<const core::Document> docum
 }
 
 void NaivePool::LoadedBackoff(const core::BackoffRecord& record) {
-  providers_[record.provider].backoffs[record.model].records.push_back(record.record);
+  if (record.record.avoid_until + absl::Hours(24) <= now_) return;
+  if (record.egress.empty()) {
+    providers_[record.provider].backoffs[record.model].records.push_back(record.record);
+  } else if (auto it = egress_.find(record.egress); it != egress_.end()) {
+    it->second.backoff.records.push_back(record.record);
+  }
 }
 
 }  // namespace credbroker::model

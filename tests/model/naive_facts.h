@@ -143,6 +143,7 @@ struct NaiveBreaker {
   absl::Time probe_at = kPast;
   absl::Duration span;
   uint64_t probe = 0;
+  NaiveScope backoff;  // of a proxy
   bool Due(absl::Time now) const { return open && now >= probe_at; }
 };
 

@@ -91,11 +91,19 @@ void NaivePool::Granted(const NaiveCall& call, const Decision& d, const core::Gr
     scope.probe.started = scope.probe.last = now_;
     lease.breaker_probe = true;
   }
-  if (auto e = egress_.find(c.document->proxy_url); e != egress_.end() && e->second.open) {
-    Expect(e->second.Due(now_), "granted through a proxy's open breaker: " + id);
-    e->second.probe = lease.seq;
-    e->second.probe_at = now_ + absl::Seconds(60);
-    lease.breaker_probe = true;
+  if (auto e = egress_.find(c.document->proxy_url); e != egress_.end()) {
+    if (e->second.open) {
+      Expect(e->second.Due(now_), "granted through a proxy's open breaker: " + id);
+      e->second.probe = lease.seq;
+      e->second.probe_at = now_ + absl::Seconds(60);
+      lease.breaker_probe = true;
+    }
+    Expect(!e->second.backoff.Blocked(now_), "granted through a proxy that backs off: " + id);
+    if (e->second.backoff.HalfOpen(now_)) {
+      e->second.backoff.probe.lease = lease.seq;
+      e->second.backoff.probe.started = e->second.backoff.probe.last = now_;
+      lease.breaker_probe = true;
+    }
   }
   Expect(grant.rebound == (d.bind && d.rebound && !d.probe), "rebound is wrong");
   if (d.bind) {

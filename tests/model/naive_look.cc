@@ -203,18 +203,36 @@ Cause NaivePool::Gate(const std::string& provider, const std::string& model, abs
   }
   for (const auto& [name, scope] : it->second.backoffs) {
     if (!name.empty() && name != model) continue;
-    if (scope.Blocked(now_)) {
-      *until = Floor(scope.BlockUntil());
-      return Cause::kOverloaded;
-    }
-    if (!scope.HalfOpen(now_)) continue;
-    if (scope.probe.lease != 0 && now_ < scope.probe.started + absl::Seconds(60)) {
-      *until = scope.probe.started + absl::Seconds(60);
-      return Cause::kOverloaded;
+    if (BackoffGate(scope, until, probe) != Cause::kNone) return Cause::kOverloaded;
+  }
+  return Cause::kNone;
+}
+
+Cause NaivePool::BackoffGate(const NaiveScope& scope, absl::Time* until, bool* probe) const {
+  if (scope.Blocked(now_)) {
+    *until = Floor(scope.BlockUntil());
+    return Cause::kOverloaded;
+  }
+  if (!scope.HalfOpen(now_)) return Cause::kNone;
+  if (scope.probe.lease != 0 && now_ < scope.probe.started + absl::Seconds(60)) {
+    *until = std::min(scope.probe.started + absl::Seconds(60), Floor(scope.AvoidUntil()));
+    return Cause::kOverloaded;
+  }
+  *probe = true;
+  return Cause::kNone;
+}
+
+Cause NaivePool::EgressGate(const NaiveCredential& c, absl::Time* until, bool* probe) const {
+  const auto it = egress_.find(c.document->proxy_url);
+  if (it == egress_.end()) return Cause::kNone;
+  if (it->second.open) {
+    if (!it->second.Due(now_)) {
+      *until = it->second.probe_at;
+      return Cause::kBreaker;
     }
     *probe = true;
   }
-  return Cause::kNone;
+  return BackoffGate(it->second.backoff, until, probe);
 }
 
 }  // namespace credbroker::model

@@ -117,6 +117,8 @@ class NaivePool {
   int InFlight(const NaiveCredential& c, const std::string& model) const;
   core::Cause Gate(const std::string& provider, const std::string& model, absl::Time* until,
                    bool* probe) const;
+  core::Cause BackoffGate(const NaiveScope& scope, absl::Time* until, bool* probe) const;
+  core::Cause EgressGate(const NaiveCredential& c, absl::Time* until, bool* probe) const;
   const core::GroupSettings& SettingsOf(const std::string& group) const;
   // naive_choose.cc
   struct Key;  // a resolved request
@@ -165,7 +167,7 @@ class NaivePool {
   bool MayBeHandedOut(const NaiveLease& lease) const;
   // naive_time.cc
   void RenewLive(NaiveLease& lease, absl::Duration ttl, const core::RenewReply& reply);
-  void EndLease(NaiveLease& lease);
+  void EndLease(NaiveLease& lease, bool by_report = false);
   void Inconclusive(NaiveLease& lease);
   void ForgetEnded();
   void Due();
@@ -182,10 +184,10 @@ class NaivePool {
   absl::Time resume_only_until_ = kPast;
   std::map<std::string, NaiveCredential> credentials_;  // by id
   std::map<std::string, NaiveProvider> providers_;
-  std::map<std::string, NaiveBreaker> egress_;  // by proxy URL
+  std::map<std::string, NaiveBreaker> egress_;  // by proxy URL, "direct" is none
   std::set<std::string> groups_;
-  std::map<uint64_t, NaiveLease> leases_;  // live and remembered ones
-  std::deque<uint64_t> ended_;
+  std::map<uint64_t, NaiveLease> leases_;                    // live and remembered ones
+  std::deque<uint64_t> reported_, unreported_;               // remembered ones, by how they ended
   std::set<std::pair<uint64_t, uint64_t>> earlier_reports_;  // epoch, lease
   std::map<std::string, NaiveRequest> requests_;
   std::map<uint64_t, NaiveSession> sessions_;

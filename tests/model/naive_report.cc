@@ -55,7 +55,8 @@ const NaiveCredential* NaivePool::ByUid(uint64_t uid) const {
 }
 
 NaiveBreaker* NaivePool::BreakerOf(const NaiveCredential& c) {
-  return c.document->proxy_url.empty() ? nullptr : &egress_[c.document->proxy_url];
+  const std::string proxy = c.document->proxy_url;
+  return proxy.empty() || proxy == "direct" ? nullptr : &egress_[proxy];
 }
 
 NaiveScope& NaivePool::ScopeFor(NaiveCredential& c, const std::string& model) {
@@ -184,7 +185,7 @@ void NaivePool::Reported(const core::ReportCommand& command, const core::ReportR
       Apply(e, v, &refresh);
     }
     want.refresh_wanted = refresh;
-    if (live && !command.early) EndLease(*lease);
+    if (live && !command.early) EndLease(*lease, /*by_report=*/true);
     const Look look = LookAt(*c, claims.model);
     want.state = look.state;
     if (look.state == State::kWaiting) want.next_recover = look.returns;
@@ -222,12 +223,13 @@ void NaivePool::Apply(const Evidence& e, const core::Verdict& v, bool* refresh_w
     return Feed(e, v, {});
   }
   if (v.outcome == Outcome::kCancelled) return;
-  const bool by_proxy = NetworkSide(v.outcome) && !e.c->document->proxy_url.empty();
+  const NaiveBreaker* proxy = NetworkSide(v.outcome) ? BreakerOf(*e.c) : nullptr;
   const bool open =
-      by_proxy ? BreakerOf(*e.c)->open : providers_.at(e.c->document->provider).breaker.open;
+      proxy != nullptr ? proxy->open : providers_.at(e.c->document->provider).breaker.open;
   const bool correlated = NetworkSide(v.outcome) || ProviderSide(v.outcome, e.c->document->kind);
   if (!(correlated && open && !e.breaker_probe)) {
-    const bool backoff = v.scope == Scope::kProvider || v.scope == Scope::kProviderModel;
+    const bool backoff = v.scope == Scope::kProvider || v.scope == Scope::kProviderModel ||
+                         v.scope == Scope::kEgress;
     if (v.action == Action::kWait && backoff) ApplyBackoff(e, v);
     if (v.action == Action::kWait && (v.scope == Scope::kModel || v.scope == Scope::kCredential)) {
       ApplyWait(e, v, &marks);
@@ -247,11 +249,14 @@ void NaivePool::Apply(const Evidence& e, const core::Verdict& v, bool* refresh_w
 
 void NaivePool::ApplySuccess(const Evidence& e) {
   NaiveProvider& provider = providers_.at(e.c->document->provider);
-  for (auto& [model, scope] : provider.backoffs) {
-    if (!model.empty() && model != e.model) continue;
+  auto clear = [&](NaiveScope& scope) {
     scope.Erase(Cause::kNone, e.granted);
     if (e.breaker_probe && scope.probe.lease == e.seq) scope.probe = NaiveProbe();
+  };
+  for (auto& [model, scope] : provider.backoffs) {
+    if (model.empty() || model == e.model) clear(scope);
   }
+  if (NaiveBreaker* own = BreakerOf(*e.c)) clear(own->backoff);
   bool probed = false;
   for (auto& [model, scope] : e.c->scopes) {
     if (!model.empty() && model != e.model) continue;
@@ -349,7 +354,10 @@ bool NaivePool::ApplyDisable(const Evidence& e, const core::Verdict& v,
 void NaivePool::ApplyBackoff(const Evidence& e, const core::Verdict& v) {
   auto& backoffs = providers_.at(e.c->document->provider).backoffs;
   const std::string model = v.scope == Scope::kProviderModel ? e.model : "";
-  NaiveScope& scope = backoffs[model];
+  NaiveBreaker* own = v.scope == Scope::kEgress ? BreakerOf(*e.c) : nullptr;
+  NaiveScope& scope = own != nullptr ? own->backoff : backoffs[model];
+  std::erase_if(scope.records,
+                [&](const auto& r) { return r.avoid_until + absl::Hours(24) <= now_; });
   const bool failed_probe = e.breaker_probe && scope.probe.lease == e.seq;
   if (failed_probe) scope.probe = NaiveProbe();
   Fail(scope, v, e, e.happened, failed_probe, v.cause);

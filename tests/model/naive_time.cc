@@ -45,28 +45,36 @@ void NaivePool::Inconclusive(NaiveLease& lease) {
   for (auto& [model, scope] : provider.backoffs) {
     if (scope.probe.lease == lease.seq) scope.probe.lease = 0;
   }
-  if (NaiveBreaker* own = BreakerOf(c)) again(*own);
+  if (NaiveBreaker* own = BreakerOf(c)) {
+    again(*own);
+    if (own->backoff.probe.lease == lease.seq) own->backoff.probe.lease = 0;
+  }
 }
 
-void NaivePool::EndLease(NaiveLease& lease) {
+void NaivePool::EndLease(NaiveLease& lease, bool by_report) {
   Inconclusive(lease);
   lease.live = false;
   lease.ended = now_;
   ByUid(lease.uid)->leases.erase(lease.seq);
-  ended_.push_back(lease.seq);
+  (by_report ? reported_ : unreported_).push_back(lease.seq);
 }
 
 void NaivePool::ForgetEnded() {
   const auto& limits = settings_.limits;
-  while (!ended_.empty()) {
-    auto it = leases_.find(ended_.front());
-    if (static_cast<int>(ended_.size()) <= limits.max_ended_leases &&
-        it->second.ended > now_ - limits.ended_retention) {
-      return;
-    }
+  auto forget = [&](std::deque<uint64_t>& queue) {
+    auto it = leases_.find(queue.front());
     if (!it->second.request.empty()) requests_.erase(it->second.request);
     leases_.erase(it);
-    ended_.pop_front();
+    queue.pop_front();
+  };
+  for (auto* queue : {&reported_, &unreported_}) {
+    while (!queue->empty() && leases_.at(queue->front()).ended <= now_ - limits.ended_retention) {
+      forget(*queue);
+    }
+  }
+  // Of too many, those that were reported are the ones of whom nothing new can be heard.
+  while (static_cast<int>(reported_.size() + unreported_.size()) > limits.max_ended_leases) {
+    forget(reported_.empty() ? unreported_ : reported_);
   }
 }
 
@@ -135,7 +143,9 @@ void NaivePool::RenewLive(NaiveLease& lease, absl::Duration ttl, const core::Ren
   }
   if (ttl <= absl::ZeroDuration()) ttl = settings_.limits.default_ttl;
   const absl::Duration top = settings_.limits.max_ttl;
-  lease.expires = std::max(lease.expires, std::min(now_ + std::min(ttl, top), lease.granted + top));
+  const absl::Time hard = lease.granted + top, wanted = now_ + std::min(ttl, top);
+  Expect(reply.at_max == (wanted > hard && lease.expires >= hard), "renewed at its maximum");
+  lease.expires = std::max(lease.expires, std::min(wanted, hard));
   Expect(reply.result == core::RenewResult::kRenewed && reply.expires == lease.expires,
          "the expiry after a renewal");
 }

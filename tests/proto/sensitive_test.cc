@@ -25,6 +25,12 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::FileDescriptor;
 
+// broker.proto has a service and no message: its table links it in.
+const FileDescriptor* BrokerFile() {
+  return google::protobuf::DescriptorPool::generated_pool()->FindFileByName(
+      descriptor_table_credbroker_2fv1_2fbroker_2eproto.filename);
+}
+
 // Naming a type of each file links it in, whatever the linker thinks of unused ones.
 const std::vector<const FileDescriptor*>& ApiFiles() {
   static const auto* const files = new std::vector<const FileDescriptor*>{
@@ -37,6 +43,7 @@ const std::vector<const FileDescriptor*>& ApiFiles() {
       credbroker::v1::TestPolicyRequest::descriptor()->file(),
       credbroker::v1::WatchCredentialsRequest::descriptor()->file(),
       credbroker::v1::ListCredentialsRequest::descriptor()->file(),
+      BrokerFile(),
   };
   return *files;
 }
@@ -159,30 +166,25 @@ TEST(SensitiveFields, AddressesOfProxiesAreMarkedForTheirPasswords) {
   });
 }
 
-TEST(SensitiveFields, NoResponseOfTheControlPlaneCarriesOne) {
+TEST(SensitiveFields, OnlyGrantsAndSessionsOfAllResponsesCarryOne) {
+  std::set<std::string> services, carriers;
   int methods = 0;
   for (const FileDescriptor* file : ApiFiles()) {
     for (int i = 0; i < file->service_count(); ++i) {
+      services.insert(file->service(i)->name());
       for (int j = 0; j < file->service(i)->method_count(); ++j) {
         const auto& method = *file->service(i)->method(j);
         ++methods;
-        EXPECT_EQ(SensitiveFieldsOf(*method.output_type()), std::set<std::string>{})
-            << "in the response of " << method.full_name();
+        if (!SensitiveFieldsOf(*method.output_type()).empty()) carriers.insert(method.full_name());
       }
     }
   }
-  EXPECT_EQ(methods, 16);
-}
-
-TEST(SensitiveFields, ThoseOfTheDataPlaneAreInGrantsAndSessions) {
-  EXPECT_FALSE(SensitiveFieldsOf(*credbroker::v1::Grant::descriptor()).empty());
+  EXPECT_EQ(services, (std::set<std::string>{"AdminService", "BrokerService"}));
+  EXPECT_EQ(methods, 21);
+  EXPECT_EQ(carriers, (std::set<std::string>{"credbroker.v1.BrokerService.Acquire",
+                                             "credbroker.v1.BrokerService.Session"}));
   EXPECT_TRUE(SensitiveFieldsOf(*credbroker::v1::SessionResponse::descriptor())
                   .contains("credbroker.v1.SessionCredential.request_headers"));
-  for (const Descriptor* response :
-       {credbroker::v1::RenewResponse::descriptor(), credbroker::v1::ReleaseResponse::descriptor(),
-        credbroker::v1::ReportResponse::descriptor()}) {
-    EXPECT_EQ(SensitiveFieldsOf(*response), std::set<std::string>{}) << response->full_name();
-  }
 }
 
 TEST(SensitiveFields, EveryFieldOfSecretMaterialIsMarkedButItsExpiry) {

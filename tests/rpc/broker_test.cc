@@ -41,6 +41,25 @@ TEST_F(BrokerTest, RenewsReleasesAndForgetsALease) {
   EXPECT_EQ(DetailsOf(gone).info.reason(), "NO_SUCH_LEASE");
 }
 
+TEST_F(BrokerTest, ALeaseAtItsHardMaximumIsNotRenewed) {
+  ASSERT_TRUE(Create("a").ok());
+  v1::AcquireRequest request;
+  request.add_providers("openai");
+  request.mutable_ttl()->set_seconds(3600);
+  v1::Grant grant;
+  ASSERT_TRUE(Call(*broker_, &v1::BrokerService::Stub::Acquire, request, &grant).ok());
+  v1::RenewRequest renew;
+  renew.set_lease_id(grant.lease_id());
+  renew.mutable_ttl()->set_seconds(3600);
+  v1::RenewResponse renewed;
+  const grpc::Status full = Call(*broker_, &v1::BrokerService::Stub::Renew, renew, &renewed);
+  EXPECT_EQ(full.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(DetailsOf(full).info.reason(), "LEASE_MAX_AGE");
+  renew.mutable_ttl()->set_seconds(60);
+  EXPECT_TRUE(Call(*broker_, &v1::BrokerService::Stub::Renew, renew, &renewed).ok())
+      << "it lives that long";
+}
+
 TEST_F(BrokerTest, ReportOf429CoolsAndTheRefusalSaysWhyAndWhen) {
   ASSERT_TRUE(Create("a").ok());
   v1::Grant grant;

@@ -73,14 +73,16 @@ inline Details DetailsOf(const grpc::Status& status) {
 
 class RpcTest : public testing::Test {
  protected:
-  explicit RpcTest(Guard::Options guard = {}) { StartServer(std::move(guard)); }
+  explicit RpcTest(Guard::Options guard = {}, absl::Duration heartbeat = absl::Seconds(30)) {
+    StartServer(std::move(guard), heartbeat);
+  }
   ~RpcTest() override {
     channel_ = nullptr;
     engine_->Stop(absl::ZeroDuration());
     server_ = nullptr;
   }
 
-  void StartServer(Guard::Options guard) {
+  void StartServer(Guard::Options guard, absl::Duration heartbeat) {
     engine::EngineOptions options;
     core::ProviderSettings openai;
     openai.name = "openai";
@@ -105,6 +107,7 @@ class RpcTest : public testing::Test {
                         .cancelled = nullptr});
     };
     admin.sessions = &broker_service_->sessions().registry();
+    admin.heartbeat = heartbeat;
     admin_service_ = std::make_unique<AdminService>(*engine_, gate_, std::move(admin));
     health_service_ = std::make_unique<HealthService>(health_);
     GrpcServer::Options server;

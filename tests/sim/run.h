@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -132,7 +133,17 @@ class Simulation {
         Mix(absl::StrCat(t.number, "/", t.at_ms, "/", t.until_ms));
       }
       if (change.kind == core::RecordKind::kBackoff) {
-        backoffs_[{change.backoff->provider, change.backoff->model}] = *change.backoff;
+        const core::BackoffRecord& backoff = *change.backoff;
+        const auto key = std::make_tuple(backoff.provider, backoff.model, backoff.egress);
+        See("backoff", absl::StrCat(!backoff.egress.empty() ? "egress"
+                                    : backoff.model.empty() ? "provider"
+                                                            : "model",
+                                    " ", std::string(core::Name(change.why))));
+        if (backoff.record.cause == core::Cause::kNone) {
+          backoffs_.erase(key);
+        } else {
+          backoffs_[key] = backoff;
+        }
         continue;
       }
       auto row = store_.find(change.id);
@@ -326,7 +337,7 @@ class Simulation {
   absl::Time now_ = absl::FromUnixSeconds(1'700'000'000);
   uint64_t epoch_ = 1, next_uid_ = 1;
   std::map<std::string, Row> store_;
-  std::map<std::pair<std::string, std::string>, core::BackoffRecord> backoffs_;
+  std::map<std::tuple<std::string, std::string, std::string>, core::BackoffRecord> backoffs_;
   std::map<std::string, std::pair<uint64_t, core::RowEdit>> pending_;
   std::map<uint64_t, std::pair<std::string, core::SessionId>> waiting_;
   std::vector<Open> sessions_;

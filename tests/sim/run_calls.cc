@@ -96,9 +96,17 @@ void Simulation::Report(uint32_t event) {
   facts.http_status = answer.status;
   facts.stated = answer.stated;
   facts.headers = answer.headers;
-  const core::Verdict verdict =
+  core::Verdict verdict =
       policy_.Classify(held->claims.provider, held->claims.kind, held->claims.refreshable,
                        !held->claims.model.empty(), facts, now_);
+  // A configured row that holds the way out responsible.
+  if (verdict.action == core::Action::kWait && world_.Chance(event, "of its egress", 6)) {
+    verdict.scope = core::Scope::kEgress;
+    verdict.cause = core::Cause::kNetwork;
+    verdict.disable_after = 0;
+    verdict.hint = absl::Seconds(1 + static_cast<int64_t>(world_.Pick(event, "egress wait", 40)));
+    verdict.cap = absl::Seconds(10);
+  }
   // Some are sent in batches, and some are about a secret that came during the lease.
   absl::Time happened = absl::InfiniteFuture();
   if (world_.Chance(event, "belated", 20)) {

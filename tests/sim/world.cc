@@ -121,7 +121,8 @@ std::shared_ptr<core::Document> World::NewDocument(uint64_t event, const std::st
     d->labels = {{"region", Chance(event, "label#", 50) ? "eu" : "us"}};
   }
   if (egress_ && Chance(event, "proxy", 70)) {
-    d->proxy_url = absl::StrCat("http://proxy", Pick(event, "proxy#", 2));
+    const uint64_t proxy = Pick(event, "proxy#", 5);
+    d->proxy_url = proxy == 4 ? "direct" : absl::StrCat("http://proxy", proxy % 2);
   }
   d->disable_cooling = Chance(event, "no cooling", 8);
   return d;
