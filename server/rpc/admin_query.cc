@@ -87,7 +87,8 @@ void FillAnswer(const core::Explanation& explanation, absl::Time now, v1::Explai
     }
   }
   FillCauses(explanation.refusal.counts, [&out] { return out.add_cause_counts(); });
-  out.set_strategy(std::string(core::Name(explanation.strategy)));
+  // As the configuration writes it.
+  out.set_strategy(absl::StrReplaceAll(core::Name(explanation.strategy), {{"_", "-"}}));
   out.set_bound_credential_id(explanation.bound);
   SetTime(now, out.mutable_time());
 }
