@@ -109,6 +109,11 @@ void FillRenewal(uint64_t lease, const core::RenewReply& reply, v1::SessionRenew
   out->set_lease(lease);
   switch (reply.result) {
     case core::RenewResult::kRenewed:
+      if (reply.at_max) {
+        return FillStatus(rpc::Error(v1::ERROR_REASON_LEASE_MAX_AGE,
+                                     "the lease lives to its hard maximum already"),
+                          out->mutable_refusal());
+      }
       return rpc::SetTime(reply.expires, out->mutable_expire_time());
     case core::RenewResult::kNotFound:
       return FillStatus(rpc::Error(v1::ERROR_REASON_NO_SUCH_LEASE,

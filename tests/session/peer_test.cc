@@ -71,6 +71,25 @@ TEST_F(PeerTest, AForgedLeaseNumberTouchesNobodyElse) {
   EXPECT_EQ(registry_->counters().unknown_leases.value(), 5u) << "with the renewal";
 }
 
+TEST_F(PeerTest, RenewsALeaseUpToItsHardMaximumAndThenSaysSo) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  client.Hello();
+  const uint64_t lease = client.Stock(1).stocks(0).leases(0);
+  const auto renew = [&] {
+    v1::SessionRequest request = client.Next();
+    request.add_renewals()->set_lease(lease);
+    request.mutable_renewals(0)->mutable_ttl()->set_seconds(3600);
+    return client.Ask(request).renewals(0);
+  };
+  EXPECT_TRUE(renew().has_expire_time());
+  Advance(absl::Seconds(1));
+  const v1::SessionRenewal at_max = renew();
+  EXPECT_FALSE(at_max.has_expire_time());
+  EXPECT_EQ(at_max.refusal().code(), 9);
+  EXPECT_THAT(at_max.refusal().message(), testing::HasSubstr("maximum"));
+}
+
 TEST_F(PeerTest, AFailureOnOneSessionRevokesTheStockOfAnother) {
   ASSERT_TRUE(Create("a").ok());
   Client one(*registry_), other(*registry_);
