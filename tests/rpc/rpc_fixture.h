@@ -82,7 +82,7 @@ class RpcTest : public testing::Test {
     server_ = nullptr;
   }
 
-  void StartServer(Guard::Options guard, absl::Duration heartbeat) {
+  void StartServer(Guard::Options guard, absl::Duration heartbeat = absl::Seconds(30)) {
     engine::EngineOptions options;
     core::ProviderSettings openai;
     openai.name = "openai";
