@@ -70,7 +70,7 @@ void LeaseTable::End(uint32_t index, Record& record, LeaseEnd end, int64_t now_n
   if (queue.tail != kNoCell) cells_[queue.tail].next = index;
   queue.tail = index;
   if (queue.head == kNoCell) queue.head = index;
-  ++ended_;
+  ++queue.size;
 }
 
 LeaseTable::EndedQueue* LeaseTable::NextToForget(int64_t before_ns, size_t max) {
@@ -79,8 +79,8 @@ LeaseTable::EndedQueue* LeaseTable::NextToForget(int64_t before_ns, size_t max) 
   };
   if (old(reported_)) return &reported_;
   if (old(unreported_)) return &unreported_;
-  if (ended_ <= max) return nullptr;
-  return reported_.head != kNoCell ? &reported_ : &unreported_;
+  if (ended() <= max) return nullptr;
+  return 2 * reported_.size > max || unreported_.size == 0 ? &reported_ : &unreported_;
 }
 
 void LeaseTable::Forget(int64_t before_ns, size_t max, int limit,
@@ -92,7 +92,7 @@ void LeaseTable::Forget(int64_t before_ns, size_t max, int limit,
     LeaseCell& cell = cells_[index];
     queue->head = cell.next;
     if (queue->head == kNoCell) queue->tail = kNoCell;
-    --ended_;
+    --queue->size;
     forget(index, cell);
     cell.seq = kNoLease;
     free_.push_back(index);

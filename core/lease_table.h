@@ -1,7 +1,8 @@
 // Live and lately ended leases, in cells that a lease id names directly: no hashing on the way of a
 // report. The live leases of a credential form a list, so in-flight is set membership. Ended ones
-// are remembered for a time and up to a number; where there are too many, those that a report ended
-// are forgotten before those nobody reported, oldest first. Thread-compatible.
+// are remembered for a time and up to a number. Where there are too many, those that a report ended
+// are forgotten before those nobody reported, oldest first, but keep half of the room: a report
+// that is said again at once must be known again. Thread-compatible.
 #ifndef CREDBROKER_CORE_LEASE_TABLE_H_
 #define CREDBROKER_CORE_LEASE_TABLE_H_
 
@@ -70,8 +71,9 @@ class LeaseTable {
   // Live -> ended: unlinked from its credential, kept in a queue of ended ones.
   void End(uint32_t cell, Record& record, LeaseEnd end, int64_t now_ns);
   // Forgets ended leases older than `before_ns` or beyond `max`, at most `limit`; `forget` sees
-  // each cell before it is freed. Of those beyond `max` the ones that a report ended go first:
-  // whatever may still be said of them is a repetition, while of the others a first report counts.
+  // each cell before it is freed. Of those beyond `max` the ones that a report ended go first, down
+  // to half of `max`: whatever may still be said of them is a repetition, while of the others a
+  // first report counts.
   void Forget(int64_t before_ns, size_t max, int limit,
               absl::FunctionRef<void(uint32_t cell, LeaseCell&)> forget);
 
@@ -81,7 +83,7 @@ class LeaseTable {
   size_t LiveOf(PrincipalId principal) const {
     return principal.number() < live_of_.size() ? live_of_[principal.number()] : 0;
   }
-  size_t ended() const { return ended_; }
+  size_t ended() const { return reported_.size + unreported_.size; }
   LeaseSeq newest() const { return LeaseSeq(next_seq_ - 1); }
 
  private:
@@ -90,12 +92,12 @@ class LeaseTable {
   TimerHeap expiry_;
   struct EndedQueue {  // through LeaseCell::next, oldest first
     uint32_t head = kNoCell, tail = kNoCell;
+    size_t size = 0;
   };
   // The queue whose oldest is the next to be forgotten; null: none is.
   EndedQueue* NextToForget(int64_t before_ns, size_t max);
   EndedQueue reported_, unreported_;  // by how they ended
-  size_t ended_ = 0;
-  std::vector<size_t> live_of_;  // by PrincipalId: as few as listeners
+  std::vector<size_t> live_of_;       // by PrincipalId: as few as listeners
   uint64_t next_seq_ = 1;
 };
 

@@ -141,6 +141,22 @@ TEST(Lease, OfTooManyThatNobodyReportedTheOldestAreForgottenAndCountNoMore) {
   EXPECT_EQ(f.ReportStatus(grants[1], 429, 30).state, State::kWaiting);
 }
 
+TEST(Lease, OneThatWasJustReportedIsKnownAgainHoweverManyNobodyReported) {
+  PoolFixture f(RemembersOnly(4));
+  f.Add("a");
+  for (int i = 0; i < 10; ++i) {
+    f.Pick();
+    EXPECT_TRUE(f.Release(f.last.grant));
+  }
+  for (int i = 0; i < 3; ++i) {
+    f.Pick();
+    EXPECT_EQ(f.ReportStatus(f.last.grant, 200).disposition, Disposition::kAccepted);
+    f.Pass(absl::Seconds(1));
+    EXPECT_EQ(f.ReportStatus(f.last.grant, 200).disposition, Disposition::kDuplicate);
+  }
+  EXPECT_EQ(f.pool->Stats(f.now).remembered, 4u);
+}
+
 TEST(Lease, EveryEndedOneIsForgottenInItsTime) {
   PoolFixture f;
   f.Add("a");

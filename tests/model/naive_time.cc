@@ -72,9 +72,11 @@ void NaivePool::ForgetEnded() {
       forget(*queue);
     }
   }
-  // Of too many, those that were reported are the ones of whom nothing new can be heard.
-  while (static_cast<int>(reported_.size() + unreported_.size()) > limits.max_ended_leases) {
-    forget(reported_.empty() ? unreported_ : reported_);
+  // Of too many, those that were reported are the ones of whom nothing new can be heard; but half
+  // of the room is theirs.
+  const auto most = static_cast<size_t>(limits.max_ended_leases);
+  while (reported_.size() + unreported_.size() > most) {
+    forget(2 * reported_.size() > most || unreported_.empty() ? reported_ : unreported_);
   }
 }
 
