@@ -61,9 +61,12 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     absl::Time until = absl::InfiniteFuture();
     bool probe = false;
     const Cause cause = Gate(id, request.demand.model, &until, &probe);
-    if (cause == Cause::kNone) continue;
-    gated = cause;
-    earliest = std::min(earliest, NanosOrNever(until));
+    if (cause != Cause::kNone) {
+      gated = cause;
+    } else if (command.allow_probe) {
+      continue;
+    }  // who may be nobody's probe waits for the end of a half-open backoff
+    if (until > now) earliest = std::min(earliest, NanosOrNever(until));
   }
   // Where members call the model by other names, the end of a backoff of any may free one of them:
   // better too early a look than none.
