@@ -1,5 +1,6 @@
 #include "core/material.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -203,10 +204,9 @@ RenderedHeaders::RenderedHeaders(const std::vector<std::pair<std::string, Secret
                              static_cast<uint32_t>(value.size())};
     std::memcpy(to, &lengths, sizeof lengths);
     to += sizeof lengths;
-    std::memcpy(to, name.data(), name.size());
-    to += name.size();
-    std::memcpy(to, value.reveal().data(), value.size());
-    to += value.size();
+    to = std::copy(name.begin(), name.end(), to);
+    const absl::string_view bytes = value.reveal();
+    to = std::copy(bytes.begin(), bytes.end(), to);
   }
 }
 

@@ -121,7 +121,7 @@ absl::StatusOr<RowEdit> PoolState::Prepare(const Edit& edit, absl::Time at) cons
   return row;
 }
 
-Slot PoolState::Insert(Uid uid, std::shared_ptr<const Document> document,
+Slot PoolState::Insert(Uid uid, const std::shared_ptr<const Document>& document,
                        std::shared_ptr<const Intent> intent,
                        std::shared_ptr<const Material> material, const HealthRecord* health,
                        Effects& effects) {

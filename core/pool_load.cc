@@ -60,7 +60,7 @@ absl::Status Pool::Load(StoredCredential stored, absl::Time now) {
   HealthRecord healthy;
   Effects none;  // nobody is there to be told
   const Slot slot = state_->Insert(
-      stored.uid, std::move(stored.document),
+      stored.uid, stored.document,
       stored.intent ? std::make_shared<const Intent>(*std::move(stored.intent)) : nullptr,
       std::move(stored.material), stored.health ? stored.health.get() : &healthy, none);
   state_->records.at(slot).history.set_number(stored.history_number);

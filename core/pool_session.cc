@@ -122,7 +122,7 @@ StockReply PoolState::AcquireStock(const AcquireCommand& given, int count,
   for (ProviderId id : request.providers) {
     for (int i = 0; i < std::max(reply.granted, 1); ++i) provider(id).budget.CountAcquire(now);
   }
-  if (reply.granted < count) reply.refusal = std::move(refusal);
+  if (reply.granted < count) reply.refusal = refusal;
   reply.order = leases.newest();
   reply.expires = now + TtlOf(command);
   return reply;

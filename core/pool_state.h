@@ -319,7 +319,7 @@ class PoolState {
   absl::StatusOr<RowEdit> Prepare(const Edit& edit, absl::Time now) const;
   void Install(const RowEdit& row, Effects& effects);
   void Remove(Slot slot, Effects& effects);
-  Slot Insert(Uid uid, std::shared_ptr<const Document> document,
+  Slot Insert(Uid uid, const std::shared_ptr<const Document>& document,
               std::shared_ptr<const Intent> intent, std::shared_ptr<const Material> material,
               const HealthRecord* health, Effects& effects);
   void ReplaceDocument(Slot slot, std::shared_ptr<const Document> document, Effects& effects);

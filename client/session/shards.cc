@@ -133,14 +133,16 @@ void Shards::PutBack() {
   // Whoever puts something aside looks and does so under the shard's lock: none is left behind.
   for (Shard& shard : shards_) {
     MutexLock lock(shard.mutex);
-    std::erase_if(shard.aside, [&rings = shard.rings](LeaseRecord* record) {
-      Ring& ring = rings[record->target];
+    size_t kept = 0;
+    for (LeaseRecord* record : shard.aside) {
+      Ring& ring = shard.rings[record->target];
       if (record->credential->doubts.Withhold(*record->model) || ring.size == ring.slots.size()) {
-        return false;
+        shard.aside[kept++] = record;
+      } else {
+        ring.slots[(ring.head + ring.size++) % ring.slots.size()] = record;
       }
-      ring.slots[(ring.head + ring.size++) % ring.slots.size()] = record;
-      return true;
-    });
+    }
+    shard.aside.resize(kept);
   }
 }
 

@@ -89,12 +89,11 @@ absl::StatusOr<std::vector<Row>> MemoryStore::ReadPrefix(const PrefixQuery& quer
   if (!fault.ok()) return fault;
   std::vector<Row> found;
   MutexLock lock(disk_->mutex_);
-  const MemoryDisk::Rows& rows = disk_->rows_;
-  auto it = rows.lower_bound({query.kind, query.prefix});
+  auto it = disk_->rows_.lower_bound({query.kind, query.prefix});
   if (query.after.has_value() && *query.after >= query.prefix) {
-    it = rows.upper_bound({query.kind, *query.after});
+    it = disk_->rows_.upper_bound({query.kind, *query.after});
   }
-  for (; it != rows.end() && found.size() < query.limit; ++it) {
+  for (; it != disk_->rows_.end() && found.size() < query.limit; ++it) {
     if (it->first.first != query.kind || !absl::StartsWith(it->first.second, query.prefix)) break;
     found.push_back(Row{it->first.first, it->first.second, it->second.version, it->second.value});
   }
