@@ -50,7 +50,7 @@ Explanation Pool::Explain(const AcquireCommand& command, absl::string_view after
     }
   }
   const bool granted = answer.would == AcquireReply::Kind::kGranted;
-  if (granted) {
+  if (granted && after_id.empty()) {  // what it says of the whole comes with the first rows
     RefusalInfo counted;
     state.FillRefusal(request, &counted);
     answer.refusal.counts = counted.counts;

@@ -59,7 +59,7 @@ Standing Combine(const Standing& credential, const Standing& model) {
     const bool model_lets = !model.half_open || model.probe_ready;
     both.probe_ready = credential_lets && model_lets && model.cause != Cause::kBusy;
     if (!both.probe_ready) {
-      if (credential.half_open && !credential.probe_ready) both.returns_ns = credential.returns_ns;
+      if (!credential_lets) both.returns_ns = credential.returns_ns;
       if (model.half_open && !model.probe_ready) {
         both.returns_ns = both.returns_ns == INT64_MAX
                               ? model.returns_ns

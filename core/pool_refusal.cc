@@ -40,9 +40,10 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     earliest = returns;
   }
   // A token helps only where somebody could use it; a moment that is not to come helps nobody.
+  const bool dry = KeyIsDry(request);
   ForEachProbe(request, [&](Slot slot, int64_t) {
     const ProviderId id = records.at(slot).provider;
-    const absl::Time token = providers[id.number()]->budget.NextToken(now, KeyIsDry(request));
+    const absl::Time token = providers[id.number()]->budget.NextToken(now, dry);
     if (token > now) earliest = std::min(earliest, NanosOrNever(token));
     return request.providers.size() > 1;
   });
