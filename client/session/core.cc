@@ -278,8 +278,8 @@ bool SessionCore::FillMessage() {
     ++count;
   }
   count += FillRenewals(kMaxItems - count);
-  // Ends wait for the numbers of the leases that were presented, and a little for each other.
-  ends_due_ = ends_.has_pending() && book_.presented() == 0 && served_.empty();
+  // Ends wait a little for each other.
+  ends_due_ = ends_.has_pending();
   if (ends_due_ && (count > 0 || closing_ || ends_.pending() >= kBatch ||
                     now_ns_ >= After(wrote_at_ns_, shared_->options().report_delay))) {
     count += ends_.Fill(&message_, kMaxItems - count);

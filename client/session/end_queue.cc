@@ -93,9 +93,14 @@ size_t EndQueue::Fill(v1::SessionRequest* message, size_t budget) {
   size_t count = 0;
   int64_t bytes = 0;
   std::vector<const LeaseRecord*> noticed;  // early, in this message
+  std::deque<Entry> unnamed;
   while (!pending_.empty() && count < budget && bytes < kMaxMessageBytes) {
     Entry entry = std::move(pending_.front());
     pending_.pop_front();
+    if (entry.record->standing == Standing::kAwaiting) {
+      unnamed.push_back(std::move(entry));
+      continue;
+    }
     if (entry.record->standing != Standing::kKnown) {
       Drop(entry);
       continue;
@@ -134,6 +139,8 @@ size_t EndQueue::Fill(v1::SessionRequest* message, size_t budget) {
     sent_.push_back(std::move(entry));
     ++count;
   }
+  pending_.insert(pending_.begin(), std::make_move_iterator(unnamed.begin()),
+                  std::make_move_iterator(unnamed.end()));
   return count;
 }
 

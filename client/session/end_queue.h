@@ -50,7 +50,8 @@ class EndQueue {
   bool empty() const { return pending_.empty() && sent_.empty(); }
   const Counts& counts() const { return counts_; }
 
-  // Moves up to `budget` notes into `message`, whose number is set. Returns how many.
+  // Moves up to `budget` notes into `message`, whose number is set. Returns how many. Those about
+  // leases whose number is not known yet wait, and hold up no others.
   size_t Fill(v1::SessionRequest* message, size_t budget);
   // Everything up to this message was applied.
   void Processed(uint64_t number);

@@ -146,6 +146,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     core::LeaseSeq order;
     std::string model;
   };
+  bool IsCapped(core::Uid uid) const;
   Resumed ResumeOne(const v1::SessionResumedLease& lease, absl::Time now);
   void Settled();
 

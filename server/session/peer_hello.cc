@@ -146,6 +146,12 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
   }
 }
 
+bool SessionPeer::IsCapped(core::Uid uid) const {
+  engine::IssuedView view{.uid = uid};
+  host_.engine().Look(absl::MakeSpan(&view, 1));
+  return view.issued.has_value() && view.issued->capped;
+}
+
 SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease, absl::Time now) {
   Resumed out{.old_lease = lease.lease(), .model = lease.model()};
   if (const auto found = held_.find(lease.lease()); found != held_.end()) {
@@ -158,8 +164,10 @@ SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease
   const auto claims = host_.engine().OpenTicket(lease.ticket(), principal_);
   const absl::Time expires = rpc::ToTime(lease.expire_time());
   if (!claims.has_value() || expires <= now) return out;
-  // Where the hello is over a session holds no more than its limit, by whatever way.
-  if (phase_ == Phase::kOpen && !MayHold(1)) return out;
+  // A session holds no more than its limit, by whatever way.
+  if (!MayHold(1)) return out;
+  // What began without the broker never has a cap: a slot of one that has goes to who waits for it.
+  if (phase_ == Phase::kOpen && IsCapped(claims->uid)) return out;
   if (resumed_ && host_.engine().Remembered(session_, lease.lease())) {
     // It was reported or released and the answer got lost: it keeps its number, and what the client
     // says of it again is a duplicate.

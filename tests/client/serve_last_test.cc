@@ -93,6 +93,25 @@ TEST_F(ServeLastTest, TellsTheBrokerOfWhatItServedWhileTheBrokerWasThere) {
   EXPECT_EQ(shared_->stats().ends_dropped, 0);
 }
 
+TEST_F(ServeLastTest, HoldsUpNoOtherReportsUntilTheBrokerKnowsWhatItServed) {
+  Start();
+  const TargetId target = Known();
+  Lease before = TakeDirect(target);
+  broker_.HoldAcquires(true);
+  broker_.SetAnswering(false);
+  auto served = Ask(target);
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(served);
+  served->lease().Report(Outcome::Status(500));
+  before.Report(Outcome::Status(429));
+  Pass(absl::Milliseconds(100), absl::Milliseconds(10));
+  ASSERT_EQ(broker_.reports().size(), 1);
+  EXPECT_EQ(broker_.reports()[0].item().http_status(), 429);
+  broker_.SetAnswering(true);
+  Pass(absl::Milliseconds(100), absl::Milliseconds(10));
+  EXPECT_EQ(broker_.reports().size(), 2);
+}
+
 TEST_F(ServeLastTest, FlagsWhatItServedWhereTheBrokerThatIsThereRefusesIt) {
   Start();
   const TargetId target = Known();

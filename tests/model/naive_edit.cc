@@ -68,7 +68,7 @@ void NaivePool::Installed(const core::RowEdit& row, const core::Effects& effects
     if (!Plain(*c.document)) Shaken(c.document->group);
   } else if (row.op == core::Edit::Op::kDelete) {
     NaiveCredential& c = credentials_.at(row.id);
-    while (!c.leases.empty()) EndLease(leases_.at(*c.leases.begin()));
+    while (!c.leases.empty()) EndLease(leases_.at(*c.leases.rbegin()));
     Leave(c);
     const std::string proxy = c.document->proxy_url;
     credentials_.erase(row.id);

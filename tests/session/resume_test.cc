@@ -171,6 +171,29 @@ TEST_F(ResumeTest, LeasesServedWithoutTheBrokerAreTakenInBesideTheHello) {
             v1::REPORT_DISPOSITION_ACCEPTED);
 }
 
+TEST_F(ResumeTest, NobodyTakesASlotOfACappedCredentialAsServedWithoutTheBroker) {
+  CreateCapped("a", 2);
+  Client client(*registry_);
+  client.Hello();
+  v1::SessionRequest request = client.Next();
+  client.Target(1, "m", request);
+  request.add_acquires()->set_call(1);
+  request.mutable_acquires(0)->set_target(1);
+  const v1::SessionResponse first = client.Ask(request);
+  ASSERT_EQ(first.grants_size(), 1);
+  v1::SessionRequest more = client.Next();
+  v1::SessionResumedLease* served = more.add_served_leases();
+  served->set_lease(uint64_t{0xffffffff} << 32 | 1);
+  served->set_model("m");
+  served->set_ticket(first.credentials(0).ticket());
+  *served->mutable_grant_time() = first.grants(0).grant_time();
+  *served->mutable_expire_time() = first.grants(0).expire_time();
+  const v1::SessionResponse answer = client.Ask(more);
+  ASSERT_EQ(answer.resumptions_size(), 1);
+  EXPECT_EQ(answer.resumptions(0).lease(), 0u);
+  EXPECT_EQ(Stats().pool.session_leases, 1u);
+}
+
 TEST_F(ResumeTest, LeasesServedWithoutTheBrokerCountAgainstTheLimitOfASession) {
   ASSERT_TRUE(Create("a").ok());
   registry_ = nullptr;
