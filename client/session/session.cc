@@ -176,13 +176,15 @@ bool Session::valid() const { return runner_->shared().valid(); }
 SessionStats Session::stats() const { return runner_->shared().stats(); }
 
 bool Session::WaitConnected(absl::Duration timeout) {
-  SessionShared& shared = runner_->shared();
-  shared.WaitState(
-      [](ConnectionState state) {
+  // The state that ended the wait: the connection may break at once again.
+  ConnectionState seen = ConnectionState::kClosed;
+  runner_->shared().WaitState(
+      [&seen](ConnectionState state) {
+        seen = state;
         return state == ConnectionState::kConnected || state == ConnectionState::kClosed;
       },
       timeout);
-  return shared.state() == ConnectionState::kConnected;
+  return seen == ConnectionState::kConnected;
 }
 
 absl::Status Session::Flush(absl::Duration timeout) {
