@@ -66,7 +66,7 @@ void Update(absl::string_view bytes) {
 void Batch(absl::string_view bytes) {
   v1::BatchUpdateRequest request;
   if (!Parsed(bytes, &request) || !Passed(Validate(request, kNow))) return;
-  ToOperation(request.operation());
+  for (const v1::BatchOperation& operation : request.operations()) ToOperation(operation);
 }
 
 void Disable(absl::string_view bytes) {
