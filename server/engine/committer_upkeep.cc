@@ -77,6 +77,7 @@ void Committer::BuildHealth(Dirty& dirty, std::vector<store::Write>& writes) {
   }
   for (const auto& [name, backoff] : dirty.backoffs) {
     std::string key = store::BackoffKey(*backoff, sealer.Blind(backoff->egress));
+    context_.ledger->DropStaleBackoff(key);
     if (backoff->record.cause == core::Cause::kNone) {
       writes.push_back(store::RecordSealer::Erase(RowKind::kBackoff, std::move(key)));
     } else {

@@ -42,6 +42,8 @@ class Ledger {
   void AddTombstone(const std::string& id, TombstoneName name);
   void AddSpent(uint64_t hash, absl::Time when);
   void AddStaleBackoff(std::string key) { backoffs_.push_back(std::move(key)); }
+  // Its row is about something newer now.
+  void DropStaleBackoff(absl::string_view key) { std::erase(backoffs_, key); }
   void DropTombstone(const std::string& id) { tombstones_.erase(id); }
 
   // Null: unknown or older than 24 h.
