@@ -247,7 +247,7 @@ void PoolState::Rederive(Slot slot, Why why, PrincipalId actor, Effects& effects
   const bool told = before.state != after.state || before.half_open != after.half_open ||
                     (after.state != State::kAvailable && before.cause != after.cause);
   if (!told) return;
-  if (record.session_leases != 0) RevokeIfLeft(record, kNoModel, before, after, effects);
+  RevokeIfLeft(record, kNoModel, before, after, effects);
   Transition line;
   line.at_ms = absl::ToUnixMillis(now);
   if (after.state == State::kWaiting) line.until_ms = after.returns_ns / 1'000'000;
@@ -272,7 +272,7 @@ void PoolState::RederiveModel(Slot slot, ModelId model, Effects& effects) {
   const Record& record = records.at(slot);
   const Standing standing = ModelStandingOf(record, record.Find(model), model);
   GroupIndex& group = *groups[record.group.number()];
-  if (record.session_leases != 0) {
+  if (MayBeKnown(record)) {
     Standing before;
     before.state = State::kAvailable;
     if (const Standing* held = group.ModelStanding(slot, model)) before = *held;

@@ -248,7 +248,7 @@ void PoolState::RevokeIfLeft(const Record& record, ModelId model, const Standing
 
 void PoolState::Revoke(const Record& record, ModelId model, RevokeReason reason, Cause cause,
                        int64_t until_ns, Effects& effects) {
-  if (record.session_leases == 0) return;
+  if (!MayBeKnown(record)) return;
   ++totals.revocations;
   Revoked revoked;
   revoked.uid = record.uid;

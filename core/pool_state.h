@@ -243,6 +243,11 @@ class PoolState {
   // Both say nothing where no session holds a lease of it.
   void RevokeIfLeft(const Record& record, ModelId model, const Standing& before,
                     const Standing& after, Effects& effects);
+  // By some session. One that holds no lease of it may remember its material all the same, for
+  // when the broker is away.
+  bool MayBeKnown(const Record& record) const {
+    return record.session_leases != 0 || sessions.open() != 0;
+  }
   void Revoke(const Record& record, ModelId model, RevokeReason reason, Cause cause,
               int64_t until_ns, Effects& effects);
 

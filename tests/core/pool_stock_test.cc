@@ -321,21 +321,34 @@ TEST(Revocation, SaysWhyAndUntilWhen) {
   EXPECT_EQ(f.effects.revoked[0].until, absl::InfiniteFuture());
 }
 
-TEST(Revocation, IsNotToldOfWhatNoSessionHolds) {
+TEST(Revocation, IsToldOfWhatNoSessionHoldsAsOneMayRememberIt) {
+  SessionFixture f;
+  f.Add("a");
+  f.Add("b");
+  f.Open();
+  EXPECT_EQ(f.Pick(), "a");
+  f.effects.clear();
+  f.SetIntent("a", false);
+  EXPECT_THAT(f.Revocations(), ElementsAre("disabled"));
+  f.Delete("a");
+  EXPECT_THAT(f.Revocations(), ElementsAre("deleted"));
+  EXPECT_EQ(f.Pick(), "b");
+  f.ReportStatus(f.last.grant, 429, 30);
+  EXPECT_THAT(f.Revocations(), ElementsAre("cooling"));
+}
+
+TEST(Revocation, IsToldNobodyWhereNoSessionIsOpen) {
   SessionFixture f;
   f.Add("a");
   f.Add("b");
   const SessionId session = f.Open();
-  f.Stock(session, 1);  // of a
-  EXPECT_EQ(f.Pick(), "b");
-  f.effects.clear();
-  f.ReportStatus(f.last.grant, 429, 30);
-  f.SetIntent("b", false);
-  f.Delete("b");
-  EXPECT_THAT(f.Revocations(), IsEmpty());
+  f.Stock(session, 1);
   EXPECT_TRUE(f.Release(f.leases[0]));
+  f.pool->DetachSession(session, f.now + absl::Seconds(30), f.now);
+  f.effects.clear();
   f.SetIntent("a", false);
-  EXPECT_THAT(f.Revocations(), IsEmpty()) << "its only one was given back";
+  f.Delete("b");
+  EXPECT_THAT(f.Revocations(), IsEmpty()) << "who comes back hears of all anew";
 }
 
 TEST(Revocation, CoversNoLeaseThatIsGrantedLater) {

@@ -1,6 +1,7 @@
 // Sessions: whose leases they are, which stock may be handed out, and what had to be revoked.
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/session_table.h"
@@ -244,6 +245,9 @@ void NaivePool::CompareSession(core::SessionId session,
 }
 
 void NaivePool::Told(const core::Effects& effects) {
+  const bool listened =
+      std::exchange(listening_, std::any_of(sessions_.begin(), sessions_.end(),
+                                            [](const auto& entry) { return entry.second.open; }));
   for (const core::Revoked& revoked : effects.revoked) {
     const uint64_t uid = revoked.uid.number(), covers = revoked.covers.number();
     const std::string what =
@@ -258,7 +262,7 @@ void NaivePool::Told(const core::Effects& effects) {
       const bool meant = revoked.model.empty() || revoked.model == lease.model;
       if (meant && seq <= covers) lease.usable = false;
     }
-    Expect(held, what + "no session holds a lease of it");
+    Expect(held || listening_ || listened, what + "there is no session to hear of it");
     const NaiveCredential* c = ByUid(uid);
     Expect((c == nullptr) == (revoked.reason == RevokeReason::kDeleted), what + "deleted or not");
   }
@@ -270,20 +274,35 @@ void NaivePool::Told(const core::Effects& effects) {
            absl::StrCat("lease ", seq, lease.for_stock ? " in stock" : "", " of ",
                         ByUid(lease.uid)->document->id.view(),
                         " may be handed out and was not revoked"));
-    if (LookAt(*ByUid(lease.uid), "").state == State::kDisabled) disabled.insert(lease.uid);
   }
-  // Whoever waits for a disable is told, even where it was not to be handed out before.
-  for (uint64_t uid : disabled) {
-    if (disabled_.contains(uid) || !held_by_sessions_.contains(uid)) continue;
-    bool told = false;
-    for (const core::Revoked& revoked : effects.revoked) {
-      told = told || (revoked.uid.number() == uid && revoked.reason == RevokeReason::kDisabled);
-    }
-    Expect(told, absl::StrCat("the disabling of ", uid, " was not told to sessions"));
-  }
-  held_by_sessions_ = std::move(held);
-  disabled_ = std::move(disabled);
   told_lease_ = newest_lease_;
+  held_by_sessions_.swap(held);
+  if (effects.changes.empty()) return;  // a look at the whole fleet after each timer is too slow
+  // Whoever waits for a disable is told, even where it was not to be handed out before, and so is
+  // who only remembers the material.
+  const auto told = [&](uint64_t uid, RevokeReason reason) {
+    return std::any_of(effects.revoked.begin(), effects.revoked.end(), [&](const auto& revoked) {
+      return revoked.uid.number() == uid && revoked.reason == reason;
+    });
+  };
+  std::set<uint64_t> uids;
+  for (const auto& [id, c] : credentials_) {
+    uids.insert(c.uid);
+    if (LookAt(c, "").state == State::kDisabled) disabled.insert(c.uid);
+  }
+  const auto known = [&](uint64_t uid) {
+    return held.contains(uid) || (uids_.contains(uid) && listening_ && listened);
+  };
+  for (uint64_t uid : disabled) {
+    Expect(disabled_.contains(uid) || !known(uid) || told(uid, RevokeReason::kDisabled),
+           absl::StrCat("the disabling of ", uid, " was not told to sessions"));
+  }
+  for (uint64_t uid : uids_) {
+    Expect(uids.contains(uid) || !known(uid) || told(uid, RevokeReason::kDeleted),
+           absl::StrCat("the deletion of ", uid, " was not told to sessions"));
+  }
+  uids_ = std::move(uids);
+  disabled_ = std::move(disabled);
 }
 
 }  // namespace credbroker::model
