@@ -186,7 +186,7 @@ void PoolState::Remove(Slot slot, Effects& effects) {
   for (const ScopeRecords& scope : record.scopes) models.Unref(scope.model());
   record.history.ForEachNewestFirst([&](const Transition& line) { models.Unref(line.model); });
   rules.Unref(record.rules);
-  LeaveEgress(record.egress);
+  LeaveEgress(record.egress, effects);
   timers.Erase(slot.number());
   if (waits.size() != 0) pump.insert(record.group);  // its sessions are free again
   records.Remove(slot);
@@ -224,7 +224,7 @@ void PoolState::ReplaceDocument(Slot slot, std::shared_ptr<const Document> docum
   record.rules = rules.Ref(*record.document);
   record.egress = JoinEgress(record.document->proxy_url);
   if (old_egress != record.egress) record.egress_reports = BreakerMember();
-  LeaveEgress(old_egress);
+  LeaveEgress(old_egress, effects);
   GroupIndex& group = Group(record.document->group);
   record.group = group.id();
   ResolveCaps(record);

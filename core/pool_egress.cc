@@ -13,9 +13,12 @@ EgressId PoolState::JoinEgress(absl::string_view proxy_url) {
   return id;
 }
 
-void PoolState::LeaveEgress(EgressId id) {
+void PoolState::LeaveEgress(EgressId id, Effects& effects) {
   EgressState& state = egress[id.number()];
   if (--state.members == 0) {  // the number may come back for another proxy
+    if (state.backoff.Erase(Cause::kNone, absl::InfiniteFuture())) {
+      EmitBackoff(state.backoff, "", egress_names.Name(id), Why::kRecordExpired, effects);
+    }
     for (const Mark& mark : state.guard.marks) models.Unref(mark.model);
     state = EgressState();
     open_egress.erase(id);

@@ -10,6 +10,31 @@ void AddCount(std::array<uint32_t, kCauseCount>& counts, Cause cause, uint32_t b
 }
 }  // namespace
 
+int64_t PoolState::LetThroughAt(const Request& request, Slot slot, int64_t returns_ns) const {
+  const Record& record = records.at(slot);
+  if (IsExcluded(request, record)) return INT64_MAX;
+  int64_t at = returns_ns;
+  const auto wait = [&](Cause cause, absl::Time until, bool probe) {
+    if (cause == Cause::kNone && (!probe || request.command->allow_probe)) return;
+    at = std::max(at, NanosOrNever(until));
+  };
+  if (!open_egress.empty() && open_egress.contains(record.egress)) {
+    absl::Time until = absl::InfiniteFuture();
+    bool probe = false;
+    const Cause cause = EgressGate(record.egress, &until, &probe);
+    wait(cause, until, probe);
+  }
+  if (request.providers.size() > 1 || !request.demand.uniform) {
+    absl::Time until = absl::InfiniteFuture();
+    bool probe = false;
+    absl::string_view upstream = request.demand.model;
+    rules.at(record.rules).Serves(request.demand.model, &upstream);
+    const Cause cause = Gate(record.provider, upstream, &until, &probe);
+    wait(cause, until, probe);
+  }
+  return at;
+}
+
 void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
   const AcquireCommand& command = *request.command;
   // Counts are of the key before labels and kind.
@@ -26,8 +51,8 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     const Standing both = Combine(record.standing, standing);
     AddCount(refusal->counts, record.standing.cause, static_cast<uint32_t>(-1));
     AddCount(refusal->counts, both.cause, 1);
-    if (request.demand.view->IsMember(record.position) && Admissible(request, slot)) {
-      earliest = std::min(earliest, both.returns_ns);
+    if (request.demand.view->IsMember(record.position)) {
+      earliest = std::min(earliest, LetThroughAt(request, slot, both.returns_ns));
     }
   });
   for (const auto& [returns, position] : request.demand.view->returning()) {
@@ -36,8 +61,7 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     const Standing* held =
         request.demand.dedicated ? nullptr : request.group->ModelStanding(request.demand, slot);
     if (held != nullptr && Combine(records.at(slot).standing, *held).returns_ns > returns) continue;
-    if (!command.excluded.empty() && !Admissible(request, slot)) continue;
-    earliest = returns;
+    earliest = std::min(earliest, LetThroughAt(request, slot, returns));
   }
   // A token helps only where somebody could use it; a moment that is not to come helps nobody.
   const bool dry = KeyIsDry(request);
@@ -48,7 +72,7 @@ void PoolState::FillRefusal(Request& request, RefusalInfo* refusal) const {
     return request.providers.size() > 1;
   });
   bool egress_broken = false, egress_backs_off = false;
-  for (EgressId id : open_egress) {
+  for (EgressId id : request.held_back_by) {
     absl::Time until = absl::InfiniteFuture();
     bool probe = false;
     EgressGate(id, &until, &probe);

@@ -56,10 +56,20 @@ Cause PoolState::Gate(ProviderId id, absl::string_view model, absl::Time* until,
     }
     *probe = true;
   }
+  // All of them have to let it through: the last one's moment counts.
+  absl::Time blocked = absl::InfinitePast(), half_open = absl::InfinitePast();
   for (const ScopeRecords& backoff : state.backoffs) {
     if (backoff.model() != kNoModel && models.Name(backoff.model()) != model) continue;
-    if (BackoffGate(backoff, until, probe) != Cause::kNone) return Cause::kOverloaded;
+    absl::Time end = absl::InfinitePast();
+    const Cause cause = BackoffGate(backoff, &end, probe);
+    absl::Time& last = cause == Cause::kNone ? half_open : blocked;
+    last = std::max(last, end);
   }
+  if (blocked != absl::InfinitePast()) {
+    *until = blocked;
+    return Cause::kOverloaded;
+  }
+  if (half_open != absl::InfinitePast()) *until = half_open;
   return Cause::kNone;
 }
 
@@ -90,14 +100,18 @@ bool PoolState::IsExcluded(const Request& request, const Record& record) {
   return false;
 }
 
-bool PoolState::Admissible(const Request& request, Slot slot) const {
+bool PoolState::Admissible(const Request& request, Slot slot,
+                           absl::flat_hash_set<EgressId>* held_back) const {
   const Record& record = records.at(slot);
   if (IsExcluded(request, record)) return false;
   if (!open_egress.empty() && open_egress.contains(record.egress)) {
     absl::Time until;
     bool probe = false;
-    if (EgressGate(record.egress, &until, &probe) != Cause::kNone) return false;
-    if (probe && !request.command->allow_probe) return false;
+    const Cause cause = EgressGate(record.egress, &until, &probe);
+    if (cause != Cause::kNone || (probe && !request.command->allow_probe)) {
+      if (held_back != nullptr) held_back->insert(record.egress);
+      return false;
+    }
   }
   if (request.providers.size() > 1 || !request.demand.uniform) {
     absl::Time until;
@@ -229,7 +243,7 @@ PoolState::Bound PoolState::ChooseBound(Request& request, Choice* choice, Refusa
   return Bound::kHeld;
 }
 
-void PoolState::ForEachProbe(const Request& request,
+void PoolState::ForEachProbe(Request& request,
                              absl::FunctionRef<bool(Slot, int64_t probed_ns)> visit) const {
   const IndexView& view = *request.demand.view;
   if (!request.command->allow_probe) return;
@@ -239,7 +253,7 @@ void PoolState::ForEachProbe(const Request& request,
   for (const auto& [probed_ns, position] : view.probes()) {
     if (!more) break;
     const Slot slot = request.group->SlotAt(position);
-    if (!Admissible(request, slot)) continue;
+    if (!Admissible(request, slot, &request.held_back_by)) continue;
     if (!request.demand.dedicated &&
         request.group->ModelStanding(request.demand, slot) != nullptr) {
       continue;
@@ -248,7 +262,9 @@ void PoolState::ForEachProbe(const Request& request,
   }
   request.group->ForEachHeld(request.demand, [&](Slot slot, const Standing& standing) {
     const Standing both = Combine(records.at(slot).standing, standing);
-    if (both.probe_ready && Admissible(request, slot)) visit(slot, both.probed_ns);
+    if (both.probe_ready && Admissible(request, slot, &request.held_back_by)) {
+      visit(slot, both.probed_ns);
+    }
   });
 }
 
@@ -289,7 +305,7 @@ bool PoolState::ChooseReady(Request& request, Choice* choice, std::optional<int6
     if (any) return true;
     const Slot slot = request.group->SlotAt(position);
     if (held_possible && request.group->ModelStanding(demand, slot) != nullptr) return false;
-    if (!plain && !Admissible(request, slot)) return false;
+    if (!plain && !Admissible(request, slot, &request.held_back_by)) return false;
     if (!for_stock || !Capped(records.at(slot))) return true;
     // A call could have it. Taking it ends the search, in vain.
     return gave_up = ++request.passed_over > kMostPassedOver;

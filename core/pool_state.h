@@ -109,6 +109,8 @@ struct Request {
   std::string session;   // affinity key; empty: none
   bool reading = false;  // a question: renews no binding
   int passed_over = 0;   // capped members that a call could have had, and stock not
+  // Proxies that kept a member from this call: a refusal names them, not those of others.
+  absl::flat_hash_set<EgressId> held_back_by;
 };
 
 // What must hold of any document. INVALID_ARGUMENT, the field named.
@@ -162,7 +164,9 @@ class PoolState {
   bool ChooseProbe(Request& request, Choice* choice);
   bool ChooseReady(Request& request, Choice* choice, std::optional<int64_t> above);
   static bool IsExcluded(const Request& request, const Record& record);
-  bool Admissible(const Request& request, Slot slot) const;
+  // `held_back`, if given, gets the proxy where it is that which lets nobody through.
+  bool Admissible(const Request& request, Slot slot,
+                  absl::flat_hash_set<EgressId>* held_back = nullptr) const;
   bool KeyIsDry(const Request& request) const;
   // All that is busy just after a restart waits for sessions to resume.
   Refusal BusyReason() const {
@@ -172,8 +176,10 @@ class PoolState {
   uint32_t OpenOnes(const Request& request, const GroupIndex::Demand& demand) const;
   // Those the request may probe, tokens aside, the longest unprobed first but for the ones held
   // back for its model, which come last; until `visit` returns false.
-  void ForEachProbe(const Request& request,
-                    absl::FunctionRef<bool(Slot, int64_t probed_ns)> visit) const;
+  void ForEachProbe(Request& request, absl::FunctionRef<bool(Slot, int64_t probed_ns)> visit) const;
+  // When a member that is back at `returns_ns` can be had by this call: not before its proxy and
+  // its provider let it through. INT64_MAX: never, or nobody knows.
+  int64_t LetThroughAt(const Request& request, Slot slot, int64_t returns_ns) const;
   // The reason a provider lets nobody through now; kNone: open. *probe: one may go as its probe,
   // and *until, where it is set, others may.
   Cause Gate(ProviderId id, absl::string_view model, absl::Time* until, bool* probe) const;
@@ -185,7 +191,7 @@ class PoolState {
 
   // --- pool_egress.cc ---
   EgressId JoinEgress(absl::string_view proxy_url);
-  void LeaveEgress(EgressId id);
+  void LeaveEgress(EgressId id, Effects& effects);
   Cause EgressGate(EgressId id, absl::Time* until, bool* probe) const;  // as Gate
   void TakeEgressProbe(LeaseCell& lease, EgressId id);
   void SweepEgress();

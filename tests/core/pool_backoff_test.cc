@@ -70,6 +70,67 @@ TEST(EgressBackoff, KeepsCallsOffTheProxyAndLeavesCredentialsAlone) {
   EXPECT_EQ(f.Pick(without), "b") << "open for everybody";
 }
 
+TEST(EgressBackoff, IsNoReasonForWhomItDoesNotHoldUp) {
+  PoolFixture f;
+  f.Add(Through("a", kProxy));
+  f.Add("c");
+  f.Pick(Pin("a"));
+  f.Report(f.last.grant, EgressWait(absl::Seconds(30)));
+  Ask without;
+  without.excluded = {"a", "c"};
+  EXPECT_EQ(f.Pick(without), Name(Refusal::kNoMatch));
+  EXPECT_EQ(f.last.refusal.earliest, absl::InfiniteFuture());
+}
+
+TEST(EgressBackoff, DelaysWhoComesBackBehindIt) {
+  PoolFixture f;
+  f.Add(Through("a", kProxy));
+  f.Add(Through("b", kProxy));
+  f.Pick(Pin("a"));
+  const Grant first = f.last.grant;
+  f.Pick(Pin("b"));
+  f.ReportStatus(first, 429, 10);
+  f.Report(f.last.grant, EgressWait(absl::Seconds(30)));
+  Ask without;
+  without.excluded = {"b"};
+  EXPECT_EQ(f.Pick(without), Name(Refusal::kNoMatch));
+  EXPECT_EQ(f.last.refusal.earliest, f.now + absl::Seconds(30));
+}
+
+TEST(EgressBackoff, IsForgottenWithTheLastThatUsesTheProxy) {
+  PoolFixture f;
+  f.Add(Through("a", kProxy));
+  f.Pick();
+  f.Report(f.last.grant, EgressWait(absl::Minutes(10)));
+  f.effects.clear();
+  f.Delete("a");
+  const auto stored = Stored(f);
+  ASSERT_NE(stored, nullptr) << "the row would come back with the proxy";
+  EXPECT_EQ(stored->egress, kProxy);
+  EXPECT_EQ(stored->record.cause, Cause::kNone);
+}
+
+TEST(Backoff, AProviderBehindTwoIsThereWhenBothAreOver) {
+  PoolFixture f;
+  f.Add("a");
+  Ask ask;
+  ask.model = "m";
+  std::vector<Grant> grants;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(f.Pick(ask), "a");
+    grants.push_back(f.last.grant);
+  }
+  Verdict verdict = EgressWait(absl::Seconds(10));
+  verdict.scope = Scope::kProvider;
+  verdict.cap = absl::Minutes(1);
+  f.Report(grants[0], verdict);
+  verdict.scope = Scope::kProviderModel;
+  verdict.hint = absl::Seconds(40);
+  f.Report(grants[1], verdict);
+  EXPECT_EQ(f.Pick(ask), Name(Refusal::kProviderBackoff));
+  EXPECT_EQ(f.last.refusal.earliest, f.now + absl::Seconds(40));
+}
+
 TEST(EgressBackoff, LetsOneThroughWhileItIsHalfOpen) {
   for (const bool good : {true, false}) {
     PoolFixture f;

@@ -373,13 +373,7 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
   const bool dry = Dry(key);
   const bool probes = call.allow_probe && (call.session.empty() || dry);
   if (!probes || call.providers.size() > 1) d->earliest_exact = false;
-  // The end of what holds any proxy back may be told, whoever goes through it.
-  bool broken = false, backing_off = false;
-  for (const auto& [url, proxy] : egress_) {
-    broken = broken || proxy.open;
-    backing_off = backing_off || proxy.backoff.AvoidUntil() > now_;
-  }
-  if (broken || backing_off) d->earliest_exact = false;
+  bool broken = false;
   for (const auto& m : key.members) {
     // Where names differ, the end of a backoff of any of them may be told.
     bool backoff = false;
@@ -392,8 +386,12 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     absl::Time through = kNever;
     bool as_probe = false;
     const bool proxy_open = EgressGate(*m.c, &through, &as_probe) != Cause::kNone || as_probe;
-    if (m.look.open && m.fits && proxy_open) gated = true;
     if (!m.fits || Contains(call.excluded, *m.id)) continue;
+    // Only who could be chosen, were it not for its proxy.
+    if (proxy_open && (m.look.ready || (m.look.probe_ready && probes))) {
+      gated = true;
+      broken = broken || egress_.at(m.c->document->proxy_url).open;
+    }
     absl::Time when = m.look.returns;
     if (m.look.probe_ready && probes) {
       const auto& budget = providers_.at(m.c->document->provider).budget;
@@ -401,12 +399,14 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     }
     if (proxy_open) {
       d->earliest_exact = false;
-      if (m.look.ready || m.look.probe_ready) when = through;
+      const bool ready = m.look.ready || (m.look.probe_ready && probes);
+      when = ready ? through : std::max(when, through);
     } else if (!Admissible(key, *m.c)) {
       d->earliest_exact = false;
       absl::Time open_at = kNever;
       const Cause gate = Gate(m.c->document->provider, m.upstream, &open_at, &as_probe);
-      if (m.look.probe_ready) when = gate == Cause::kNone ? kNever : open_at;
+      if (gate == Cause::kNone) open_at = kNever;
+      when = m.look.ready || m.look.probe_ready ? open_at : std::max(when, open_at);
     }
     if (m.look.probe_ready && !Admissible(key, *m.c)) d->earliest_exact = false;
     d->earliest = std::min(d->earliest, when);
@@ -417,13 +417,11 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
     d->reason = Refusal::kAllDisabled;
   } else if (count(Cause::kBusy) > 0) {
     d->reason = BusyReason();
-  } else if (gated) {
+  } else if (open && gated) {
     d->reason = broken ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
     if (!broken) d->or_reason = Refusal::kBreakerOpen;
   } else {
     d->reason = open ? Refusal::kNoMatch : Refusal::kCooling;
-    if (open && backing_off) d->or_reason = Refusal::kProviderBackoff;
-    if (open && broken) d->or_reason = Refusal::kBreakerOpen;
     for (const auto& p : call.providers) {
       absl::Time until;
       bool probe = false;
@@ -431,7 +429,6 @@ void NaivePool::Refuse(const Key& key, Decision* d) const {
           open && providers_.contains(p) ? Gate(p, call.model, &until, &probe) : Cause::kNone;
       if (cause == Cause::kNone) continue;
       d->earliest_exact = false;
-      if (broken) continue;
       d->or_reason = cause == Cause::kBreaker ? Refusal::kBreakerOpen : Refusal::kProviderBackoff;
     }
   }

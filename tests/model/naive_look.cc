@@ -201,11 +201,15 @@ Cause NaivePool::Gate(const std::string& provider, const std::string& model, abs
     }
     *probe = true;
   }
+  bool blocked = false;
   for (const auto& [name, scope] : it->second.backoffs) {
     if (!name.empty() && name != model) continue;
-    if (BackoffGate(scope, until, probe) != Cause::kNone) return Cause::kOverloaded;
+    absl::Time end;
+    if (BackoffGate(scope, &end, probe) == Cause::kNone) continue;
+    *until = blocked ? std::max(*until, end) : end;
+    blocked = true;
   }
-  return Cause::kNone;
+  return blocked ? Cause::kOverloaded : Cause::kNone;
 }
 
 Cause NaivePool::BackoffGate(const NaiveScope& scope, absl::Time* until, bool* probe) const {
