@@ -315,6 +315,9 @@ Decision NaivePool::Decide(const NaiveCall& call) {
   if (busy || DecideAny(single).granted) {
     d.reason = Refusal::kNotForStock;
     d.or_reason.reset();
+    // The search ended at the tier of those passed over, whoever comes back below it.
+    d.earliest = kNever;
+    d.earliest_exact = false;
   }
   return d;
 }
