@@ -51,7 +51,9 @@ class SessionCore {
   void Close(absl::Duration timeout, std::function<void(absl::Status)> done);
 
  private:
-  enum class Hello { kNone, kConnecting, kSending, kSent };
+  // Settled: the broker has answered it, with all leases it named and those that were served
+  // meanwhile.
+  enum class Hello { kNone, kConnecting, kSending, kSent, kSettled };
 
   // core_connect.cc: the stream's life.
   void OnClosed(absl::Status cause);
@@ -76,8 +78,11 @@ class SessionCore {
 
   // core_receive.cc: what the broker says.
   void OnMessage(v1::SessionResponse& message);
+  void SettleHello(const v1::SessionResponse& message);
   void Announce(google::protobuf::RepeatedPtrField<v1::SessionCredential>& credentials);
   void Revoke(const google::protobuf::RepeatedPtrField<v1::SessionRevocation>& revocations);
+  // Revokes leases up to what it covers; nothing is taken out of stock yet.
+  static void Cover(Credential& credential, const v1::SessionRevocation& revocation);
   void ReceiveStock(const v1::SessionStock& stock);
   void ReceiveGrant(const v1::SessionGrant& grant);
   void ReceiveRenewal(const v1::SessionRenewal& renewal);

@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
 #include "client/session/core.h"
 #include "credbroker/client/error.h"
 
@@ -50,6 +51,7 @@ void SessionCore::OnMessage(v1::SessionResponse& message) {
   }
   // With the resumptions came what became of their credentials.
   if (book_.presented() == 0) ends_.SettleDoubts();
+  SettleHello(message);
   if (message.has_welcome()) {
     size_t refused = 0;
     for (const v1::SessionResumption& resumption : message.resumptions()) {
@@ -58,6 +60,20 @@ void SessionCore::OnMessage(v1::SessionResponse& message) {
     TellState(absl::OkStatus(), message.welcome().resumed(), std::min(refused, presented));
   }
   if (message.has_go_away()) connection_.GoAway(message.go_away(), now_ns_);
+}
+
+void SessionCore::SettleHello(const v1::SessionResponse& message) {
+  if (hello_ != Hello::kSent || !connection_.up()) return;
+  // A ping is younger than the hello and what was served during it. Without it, what is served
+  // since, time and again, would put this off for ever.
+  const bool answered = book_.presented() == 0 && served_.empty();
+  if (!answered && message.pong() == 0) return;
+  hello_ = Hello::kSettled;
+  // The broker tells a stream only of credentials that it named on it: the others may have been
+  // disabled or deleted while it was away.
+  const absl::flat_hash_set<const Credential*> named = book_.Named();
+  serve_last_.ForgetIf(
+      [&](const ServeLast::Known& known) { return !named.contains(known.credential.get()); });
 }
 
 void SessionCore::Announce(google::protobuf::RepeatedPtrField<v1::SessionCredential>& credentials) {
@@ -76,10 +92,27 @@ void SessionCore::Announce(google::protobuf::RepeatedPtrField<v1::SessionCredent
       [](const LeaseRecord&) { return false; }, &removed_);
 }
 
+void SessionCore::Cover(Credential& credential, const v1::SessionRevocation& revocation) {
+  if (revocation.model().empty()) {
+    credential.covers = std::max(credential.covers, revocation.covers());
+    return;
+  }
+  auto& covers = credential.model_covers;
+  const auto found = std::find_if(covers.begin(), covers.end(), [&](const auto& entry) {
+    return entry.first == revocation.model();
+  });
+  if (found == covers.end()) {
+    covers.emplace_back(revocation.model(), revocation.covers());
+  } else {
+    found->second = std::max(found->second, revocation.covers());
+  }
+}
+
 void SessionCore::Revoke(
     const google::protobuf::RepeatedPtrField<v1::SessionRevocation>& revocations) {
   if (revocations.empty()) return;
   absl::flat_hash_set<const LeaseRecord*> exactly;
+  absl::flat_hash_set<std::pair<const Credential*, absl::string_view>> subjects;
   for (const v1::SessionRevocation& revocation : revocations) {
     if (revocation.lease() != 0) {
       if (LeaseRecord* record = book_.Find(revocation.lease())) exactly.insert(record);
@@ -87,20 +120,15 @@ void SessionCore::Revoke(
     }
     const std::shared_ptr<Credential>& credential = book_.ByIndex(revocation.credential());
     if (credential == nullptr) continue;
-    if (revocation.model().empty()) {
-      credential->covers = std::max(credential->covers, revocation.covers());
-      continue;
-    }
-    auto& covers = credential->model_covers;
-    const auto found = std::find_if(covers.begin(), covers.end(), [&](const auto& entry) {
-      return entry.first == revocation.model();
-    });
-    if (found == covers.end()) {
-      covers.emplace_back(revocation.model(), revocation.covers());
-    } else {
-      found->second = std::max(found->second, revocation.covers());
-    }
+    Cover(*credential, revocation);
+    subjects.emplace(credential.get(), revocation.model());
   }
+  // Whatever its order: of a session that was resumed the broker covers the leases it has, and what
+  // is known here may be of a newer one that has ended.
+  serve_last_.ForgetIf([&](const ServeLast::Known& known) {
+    return subjects.contains({known.credential.get(), ""}) ||
+           subjects.contains({known.credential.get(), *known.model});
+  });
   // After this no thread can hand any of it out: what it saw it took before.
   removed_.clear();
   shared_->shards().RemoveIf([] {},

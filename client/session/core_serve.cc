@@ -67,7 +67,7 @@ absl::StatusOr<Lease> SessionCore::ServeLastKnown(const AcquireCall& call) {
           target->auto_renew ? target->ttl : absl::ZeroDuration());
   record->place.store(Place::kInUse, std::memory_order_relaxed);
   // The hello that is under way, or was, does not name it.
-  if (hello_ == Hello::kSending || hello_ == Hello::kSent) {
+  if (hello_ >= Hello::kSending) {
     served_.emplace_back(record, record->local_id);
   }
   ++stats_.served_last;

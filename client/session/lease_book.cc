@@ -1,7 +1,5 @@
 #include "client/session/lease_book.h"
 
-#include "absl/container/flat_hash_set.h"
-
 namespace credbroker::client {
 namespace {
 
@@ -153,9 +151,14 @@ void LeaseBook::ForgetOrders() {
   ForEach([](LeaseRecord& record) { record.order = 0; });
 }
 
-void LeaseBook::Prune() {
+absl::flat_hash_set<const Credential*> LeaseBook::Named() const {
   absl::flat_hash_set<const Credential*> named;
   for (const auto& [index, credential] : by_index_) named.insert(credential.get());
+  return named;
+}
+
+void LeaseBook::Prune() {
+  const absl::flat_hash_set<const Credential*> named = Named();
   absl::erase_if(by_uid_, [&](const auto& entry) {
     return entry.second.use_count() == 1 && !named.contains(entry.second.get());
   });

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "client/session/record.h"
 #include "client/session/wire_time.h"
 #include "credbroker/v1/session.pb.h"
@@ -60,6 +61,8 @@ class LeaseBook {
   NewMaterial Announce(v1::SessionCredential* wire, const BrokerTime& time);
   // Null: the stream has no such index.
   const std::shared_ptr<Credential>& ByIndex(uint32_t index) const;
+  // Those that the stream named so far.
+  absl::flat_hash_set<const Credential*> Named() const;
   // The session is a new one to the broker: its orders begin anew.
   void ForgetOrders();
   // Credentials that nobody refers to and this stream did not name.

@@ -34,10 +34,7 @@ absl::StatusOr<ServeLast::Known> ServeLast::Serve(TargetId id, const Target& tar
   for (size_t i = 0; i < entry.known.size(); ++i) {
     const Known& known = entry.known[(entry.next + i) % entry.known.size()];
     const Material& material = *known.credential->material;
-    if (material.capped || known.credential->doubts.Serious() ||
-        known.credential->Revokes(*known.model, known.order)) {
-      continue;
-    }
+    if (material.capped || known.credential->doubts.Serious()) continue;
     if (material.expire_boot_ns != 0 && material.expire_boot_ns <= now) continue;
     if (!request.credential_id().empty() && request.credential_id() != material.credential_id) {
       continue;
@@ -59,13 +56,14 @@ void ServeLast::Ended(TargetId id) {
   if (found != entries_.end() && found->second.in_use > 0) --found->second.in_use;
 }
 
+void ServeLast::ForgetIf(const std::function<bool(const Known&)>& gone) {
+  for (auto& [id, entry] : entries_) {
+    if (std::erase_if(entry.known, gone) > 0) entry.oldest = entry.next = 0;
+  }
+}
+
 void ServeLast::ForgetOrders() {
   for (auto& [id, entry] : entries_) {
-    // What was revoked stays out, until the broker grants it again.
-    std::erase_if(entry.known, [](const Known& known) {
-      return known.credential->Revokes(*known.model, known.order);
-    });
-    entry.oldest = entry.next = 0;
     for (Known& known : entry.known) known.order = 0;
   }
 }

@@ -5,6 +5,7 @@
 #define CREDBROKER_CLIENT_SESSION_SERVE_LAST_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,8 +41,9 @@ class ServeLast {
   // A lease that was served ended.
   void Ended(TargetId id);
   void Forget(TargetId id) { entries_.erase(id); }
-  // The session is a new one: orders of before mean nothing. To be called before
-  // LeaseBook::ForgetOrders.
+  // What was revoked, or is not known to the broker any more: not served until it is granted again.
+  void ForgetIf(const std::function<bool(const Known&)>& gone);
+  // The session is a new one: orders of before mean nothing.
   void ForgetOrders();
 
  private:

@@ -1,27 +1,8 @@
 // Calls that may be served from the last known material, while the session is not lost.
-#include "tests/client/session_fixture.h"
+#include "tests/client/serve_last_fixture.h"
 
 namespace credbroker::client {
 namespace {
-
-class ServeLastTest : public SessionTest {
- protected:
-  // A target whose material is known from a lease that has ended.
-  TargetId Known(int max = 64) {
-    Target target;
-    target.stock = {.max = 0, .initial = 0};
-    target.when_lost = WhenLost::kServeLast;
-    target.max_serve_last = max;
-    const TargetId id = Declare(target);
-    TakeDirect(id).Release();
-    return id;
-  }
-  void ExpectServed(const std::shared_ptr<Answer>& answer) {
-    ASSERT_TRUE(answer->answered());
-    ASSERT_TRUE(answer->result->ok()) << answer->status();
-    EXPECT_TRUE(answer->lease().served_last());
-  }
-};
 
 TEST_F(ServeLastTest, AnswersACallThatABrokerWhichIsThereDoesNotAnswer) {
   Start();

@@ -32,11 +32,13 @@ enum class WhenLost {
   // UNAVAILABLE (kSessionLost) at once if the session is lost, else what the broker says in time.
   kFail,
   // A lease from the last known material of a credential that was leased for this target, has no
-  // cap, was not revoked and did not fail since, until the material expires: at once if the session
+  // cap, was not revoked and did not fail since, until the material expires. After a reconnect only
+  // what the broker named again, with a lease that went on or a new one: it says nothing of the
+  // others, which it may have disabled or deleted meanwhile. It is served at once if the session
   // is lost; when the broker, whether there or not, has not answered for serve_last_after (and
   // max_wait), or by the call's deadline; and when it answers that it cannot serve now
-  // (UNAVAILABLE,
-  // INTERNAL and the like). What it refuses for a reason of its pool is refused. Such leases are
+  // (UNAVAILABLE, INTERNAL and the like). What it refuses for a reason of its pool is refused. Such
+  // leases are
   // presented to the broker as soon as it answers, and reported then.
   kServeLast,
 };

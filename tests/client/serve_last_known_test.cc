@@ -1,0 +1,133 @@
+// What is known of the last, and when it is forgotten.
+#include "tests/client/serve_last_fixture.h"
+
+namespace credbroker::client {
+namespace {
+
+using ServeLastKnown = ServeLastTest;
+
+TEST_F(ServeLastKnown, ForgetsWhatTheNextStreamDoesNotName) {
+  Start();
+  const TargetId target = Known();
+  broker_.SetReachable(false);
+  broker_.Break();
+  Settle();
+  // Its last lease has ended, so that nobody would tell this session.
+  broker_.Add("a", {.available = false});
+  auto away = Ask(target, {}, absl::Milliseconds(100));
+  Pass(absl::Milliseconds(100), absl::Milliseconds(10));
+  ExpectServed(away);
+  away->lease().Release();
+  ComeBack();
+  broker_.HoldAcquires(true);
+  auto there = Ask(target, {}, absl::Seconds(1));
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  ASSERT_TRUE(there->answered());
+  EXPECT_FALSE(there->result->ok());
+  Lose();
+  EXPECT_EQ(LocalReasonOf(Ask(target)->status()), LocalReason::kNothingToServe);
+}
+
+TEST_F(ServeLastKnown, KeepsWhatTheNextStreamNames) {
+  Start();
+  const TargetId target = Known();
+  Lease held = TakeDirect(target);
+  broker_.Break();
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  ASSERT_EQ(shared_->state(), ConnectionState::kConnected);
+  broker_.HoldAcquires(true);
+  auto there = Ask(target);
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(there);
+  Lose();
+  EXPECT_TRUE(TakeDirect(target).served_last());
+}
+
+TEST_F(ServeLastKnown, ForgetsNothingBeforeTheHelloIsAnswered) {
+  Start();
+  const TargetId target = Known();
+  Lease held = TakeDirect(target);
+  broker_.SetAnswering(false);
+  broker_.Break();
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  DeliverWelcome();
+  ASSERT_EQ(shared_->state(), ConnectionState::kConnected);
+  auto answer = Ask(target);
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(answer);
+}
+
+TEST_F(ServeLastKnown, ForgetsWhatIsNotNamedAlsoWhileItServesAllTheTime) {
+  Start();
+  const TargetId target = Known();
+  Lease held = TakeDirect(target);
+  broker_.SetAnswering(false);
+  broker_.Break();
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  DeliverWelcome();
+  broker_.TakeWritten();
+  auto first = Ask(target, {}, absl::Seconds(20));
+  Pass(absl::Seconds(5), absl::Milliseconds(100));
+  ExpectServed(first);
+  auto second = Ask(target, {}, absl::Milliseconds(500));
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(second);
+  // What the hello named was answered, and the second one was not yet.
+  v1::SessionResponse pong;
+  for (const v1::SessionRequest& request : broker_.TakeWritten()) {
+    if (pong.pong() == 0) pong.set_pong(request.ping());
+  }
+  ASSERT_NE(pong.pong(), 0);
+  Deliver(pong);
+  EXPECT_FALSE(second->lease().revoked());
+  auto third = Ask(target, {}, absl::Milliseconds(500));
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ASSERT_TRUE(third->answered());
+  EXPECT_FALSE(third->result->ok());
+}
+
+TEST_F(ServeLastKnown, ForgetsAllThatIsKnownOfWhatIsRevoked) {
+  Start();
+  const TargetId target = DeclareModel("");
+  Lease held = TakeDirect(target);
+  const uint64_t order = broker_.last_order();
+  TakeDirect(target).Release();
+  broker_.Break();
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  ASSERT_EQ(shared_->state(), ConnectionState::kConnected);
+  // The broker does not know what this session had and returned.
+  SendRevocation(order, "");
+  broker_.HoldAcquires(true);
+  auto answer = Ask(target, {}, absl::Milliseconds(600));
+  Pass(absl::Milliseconds(600), absl::Milliseconds(100));
+  ASSERT_TRUE(answer->answered());
+  EXPECT_FALSE(answer->result->ok());
+  // Until it is granted again.
+  broker_.HoldAcquires(false);
+  TakeDirect(target).Release();
+  broker_.HoldAcquires(true);
+  auto again = Ask(target);
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(again);
+}
+
+TEST_F(ServeLastKnown, ForgetsTheRevokedModelAndNoOther) {
+  Start();
+  const TargetId small = DeclareModel("small");
+  const TargetId large = DeclareModel("large");
+  Lease held = TakeDirect(small);
+  const uint64_t order = broker_.last_order();
+  TakeDirect(small).Release();
+  TakeDirect(large).Release();
+  SendRevocation(order, "small");
+  broker_.HoldAcquires(true);
+  auto revoked = Ask(small, {}, absl::Milliseconds(600));
+  auto other = Ask(large, {}, absl::Milliseconds(600));
+  Pass(absl::Milliseconds(600), absl::Milliseconds(100));
+  ASSERT_TRUE(revoked->answered());
+  EXPECT_FALSE(revoked->result->ok());
+  ExpectServed(other);
+}
+
+}  // namespace
+}  // namespace credbroker::client
