@@ -51,12 +51,12 @@ const AcquireCall* CallTable::Find(uint64_t id) const {
   return found == calls_.end() ? nullptr : &found->second.call;
 }
 
-void CallTable::WaitOn(uint64_t id) {
+void CallTable::WaitOn(uint64_t id, int64_t serve_ns) {
   const auto found = calls_.find(id);
   if (found == calls_.end()) return;
   AcquireCall& call = found->second.call;
   by_due_.erase({DueOf(call), id});
-  call.serve_ns = kNever;
+  call.serve_ns = serve_ns;
   by_due_.emplace(DueOf(call), id);
 }
 

@@ -49,8 +49,8 @@ class CallTable {
   const AcquireCall* Find(uint64_t id) const;
   // Ids whose deadline or serve_ns is at or before `now`.
   std::vector<uint64_t> Due(int64_t now) const;
-  // There is nothing to serve: it waits for its deadline.
-  void WaitOn(uint64_t id);
+  // There is nothing to serve: it waits on, and is due again at `serve_ns` or at its deadline.
+  void WaitOn(uint64_t id, int64_t serve_ns);
   int64_t NextDue() const;
   std::vector<uint64_t> All() const;
 

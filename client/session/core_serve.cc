@@ -25,7 +25,10 @@ void SessionCore::AnswerDue() {
       if (served.ok() || !connection_.up()) result = std::move(served);
     }
     if (!result.ok() && !over) {
-      calls_.WaitOn(id);
+      // One of those that are in use may have ended then.
+      calls_.WaitOn(id, MayServeLast(due)
+                            ? After(now_ns_, stock_.Find(due.target)->serve_last_after)
+                            : kNever);
       continue;
     }
     AcquireCall call = calls_.Cancel(id);

@@ -242,5 +242,21 @@ TEST_F(ServeLastTest, ServesNothingThatWasRevokedOrIsInDoubtWhileTheBrokerIsTher
   EXPECT_FALSE(revoked->result->ok());
 }
 
+TEST_F(ServeLastTest, LooksAgainWhereAllThatMayBeServedWasInUse) {
+  Start();
+  const TargetId target = Known(1);
+  broker_.HoldAcquires(true);
+  auto first = Ask(target, {}, absl::Seconds(60));
+  auto second = Ask(target, {}, absl::Seconds(60));
+  Pass(absl::Milliseconds(600), absl::Milliseconds(100));
+  ExpectServed(first);
+  EXPECT_FALSE(second->answered());
+  first->lease().ReportSuccess();
+  Pass(absl::Milliseconds(300), absl::Milliseconds(100));
+  EXPECT_FALSE(second->answered());
+  Pass(absl::Milliseconds(100));
+  ExpectServed(second);
+}
+
 }  // namespace
 }  // namespace credbroker::client

@@ -38,8 +38,7 @@ enum class WhenLost {
   // is lost; when the broker, whether there or not, has not answered for serve_last_after (and
   // max_wait), or by the call's deadline; and when it answers that it cannot serve now
   // (UNAVAILABLE, INTERNAL and the like). What it refuses for a reason of its pool is refused. Such
-  // leases are
-  // presented to the broker as soon as it answers, and reported then.
+  // leases are presented to the broker as soon as it answers, and reported then.
   kServeLast,
 };
 
