@@ -160,6 +160,8 @@ void SessionCore::TakeNotes() {
     if (note.kind != LeaseNote::Kind::kEarly && record->served_last) {
       serve_last_.Ended(record->target);
     }
+    // Its caller had not heard yet that the connection broke.
+    if (note.detail != nullptr && !connection_.up()) ends_.DropPassing(note.detail->doubt);
     if (note.kind == LeaseNote::Kind::kReported) {
       v1::ReportItem& item = note.detail->item;
       // It may be sent much later.

@@ -227,14 +227,17 @@ void EndQueue::Rewind() {
     }
   }
   results_.clear();
-  // Nobody judges these for now.
-  const auto passing = [](const std::shared_ptr<const DoubtHold>& hold) {
-    return hold != nullptr && hold->doubt() == Doubt::kTransient;
-  };
   for (Entry& entry : pending_) {
-    if (entry.detail != nullptr && passing(entry.detail->doubt)) entry.detail->doubt = nullptr;
+    if (entry.detail != nullptr) DropPassing(entry.detail->doubt);
   }
-  std::erase_if(doubts_, passing);
+  for (std::shared_ptr<const DoubtHold>& doubt : doubts_) DropPassing(doubt);
+  std::erase(doubts_, nullptr);
+  settled_ = true;
+}
+
+void EndQueue::DropPassing(std::shared_ptr<const DoubtHold>& doubt) {
+  if (doubt == nullptr || doubt->doubt() != Doubt::kTransient) return;
+  doubt = nullptr;
   settled_ = true;
 }
 

@@ -39,6 +39,8 @@ class EndQueue {
   EndQueue(const EndQueue&) = delete;
   EndQueue& operator=(const EndQueue&) = delete;
 
+  // Lets go of a transient doubt: there is no connection, and so nobody who judges it.
+  void DropPassing(std::shared_ptr<const DoubtHold>& doubt);
   // Takes a note in. A note that ends its lease makes it kEnded; one about a lease that has ended
   // is ignored. REQUIRES: not kRenew.
   void Add(LeaseNote note);

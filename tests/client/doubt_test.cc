@@ -217,5 +217,20 @@ TEST_F(DoubtTest, WithheldStockGoesBackWhenItIsOld) {
   EXPECT_EQ(InStock(), 0);
 }
 
+TEST_F(DoubtTest, OfATransientFailureAlsoEndsWhereTheBreakWasNotHeardOfYet) {
+  const TargetId target = Stocked();
+  Lease failed = Take(target, "a");
+  broker_.SetReachable(false);
+  broker_.Break();
+  failed.Report(Outcome::Status(500));
+  EXPECT_EQ(TakeAll(target).count("a"), 0);
+  // The session's thread takes the end of the stream in before it looks for what callers said.
+  StreamEvent closed = broker_.Poll(absl::ZeroDuration());
+  core_->Handle(closed);
+  Settle();
+  ASSERT_EQ(shared_->state(), ConnectionState::kReconnecting);
+  EXPECT_EQ(TakeAll(target).count("a"), 3);
+}
+
 }  // namespace
 }  // namespace credbroker::client
