@@ -60,6 +60,14 @@ void CallTable::WaitOn(uint64_t id, int64_t serve_ns) {
   by_due_.emplace(DueOf(call), id);
 }
 
+void CallTable::LeaveTarget(TargetId id) {
+  for (const uint64_t call : All()) {
+    if (calls_[call].call.target != id) continue;
+    calls_[call].call.target = 0;
+    WaitOn(call, kNever);
+  }
+}
+
 int64_t CallTable::NextDue() const { return by_due_.empty() ? kNever : by_due_.begin()->first; }
 
 std::vector<uint64_t> CallTable::All() const {

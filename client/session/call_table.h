@@ -51,6 +51,8 @@ class CallTable {
   std::vector<uint64_t> Due(int64_t now) const;
   // There is nothing to serve: it waits on, and is due again at `serve_ns` or at its deadline.
   void WaitOn(uint64_t id, int64_t serve_ns);
+  // The target is retired, and its id may be another's: its calls go on without one.
+  void LeaveTarget(TargetId id);
   int64_t NextDue() const;
   std::vector<uint64_t> All() const;
 

@@ -76,6 +76,7 @@ void SessionCore::Retire(TargetId id) {
   if (stock_.Find(id) == nullptr) return;
   stock_.Retire(id);
   serve_last_.Forget(id);
+  calls_.LeaveTarget(id);
   // At once: the id may be another target's with the next command.
   removed_.clear();
   shared_->shards().RemoveIf([] {}, [id](const LeaseRecord& record) { return record.target == id; },
@@ -157,8 +158,8 @@ void SessionCore::TakeNotes() {
       renewals_.push_back({record, note.local_id, note.ttl});
       continue;
     }
-    if (note.kind != LeaseNote::Kind::kEarly && record->served_last) {
-      serve_last_.Ended(record->target);
+    if (note.kind != LeaseNote::Kind::kEarly && record->serve_count != nullptr) {
+      ServeLast::Ended(*record->serve_count);
     }
     // Its caller had not heard yet that the connection broke.
     if (note.detail != nullptr && !connection_.up()) ends_.DropPassing(note.detail->doubt);

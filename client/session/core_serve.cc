@@ -56,15 +56,16 @@ absl::StatusOr<Lease> SessionCore::ServeLastKnown(const AcquireCall& call) {
     return LocalError(LocalReason::kTooManyLeases,
                       "max_leases leases are live or wait for their end to be processed");
   }
-  auto known = serve_last_.Serve(call.target, *target, call.request, now_ns_);
-  if (!known.ok()) return known.status();
+  auto served = serve_last_.Serve(call.target, *target, call.request, now_ns_);
+  if (!served.ok()) return served.status();
   LeaseRecord* record = book_.New();
-  record->credential = known->credential;
-  record->model = known->model;
+  record->credential = served->known.credential;
+  record->model = served->known.model;
   record->target = call.target;
   record->served_last = true;
   record->standing = Standing::kAwaiting;
-  record->order = known->order;
+  record->order = served->known.order;
+  record->serve_count = std::move(served->in_use);
   const absl::Time granted = connection_.broker_time().ToBroker(now_ns_);
   SetLife(record, granted, granted + target->ttl,
           target->auto_renew ? target->ttl : absl::ZeroDuration());

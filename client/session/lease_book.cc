@@ -67,6 +67,7 @@ void LeaseBook::Free(LeaseRecord* record) {
   if (record->still_held) return;
   record->credential = nullptr;
   record->model = nullptr;
+  record->serve_count = nullptr;
   free_.push_back(record);
 }
 

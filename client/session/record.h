@@ -105,6 +105,8 @@ struct LeaseRecord {
   int64_t expire_boot_ns = 0;
   absl::Duration ttl;
   bool renewing = false;
+  // With served_last, until it ends: what counts it.
+  std::shared_ptr<int> serve_count;
   // Ended by Close under its holder's eyes: stays as it is, and is not used again.
   bool still_held = false;
 };

@@ -24,10 +24,10 @@ void ServeLast::Granted(const LeaseRecord& record) {
   }
 }
 
-absl::StatusOr<ServeLast::Known> ServeLast::Serve(TargetId id, const Target& target,
-                                                  const v1::AcquireRequest& request, int64_t now) {
+absl::StatusOr<ServeLast::Served> ServeLast::Serve(TargetId id, const Target& target,
+                                                   const v1::AcquireRequest& request, int64_t now) {
   Entry& entry = entries_[id];
-  if (entry.in_use >= target.max_serve_last) {
+  if (*entry.in_use >= target.max_serve_last) {
     return LocalError(LocalReason::kServeLastBusy,
                       "the broker is away and max_serve_last leases are in use");
   }
@@ -44,16 +44,11 @@ absl::StatusOr<ServeLast::Known> ServeLast::Serve(TargetId id, const Target& tar
       continue;
     }
     entry.next = (entry.next + i + 1) % entry.known.size();
-    ++entry.in_use;
-    return known;
+    ++*entry.in_use;
+    return Served{known, entry.in_use};
   }
   return LocalError(LocalReason::kNothingToServe,
                     "the broker is away and no usable material is known");
-}
-
-void ServeLast::Ended(TargetId id) {
-  const auto found = entries_.find(id);
-  if (found != entries_.end() && found->second.in_use > 0) --found->second.in_use;
 }
 
 void ServeLast::ForgetIf(const std::function<bool(const Known&)>& gone) {

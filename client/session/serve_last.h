@@ -28,6 +28,11 @@ class ServeLast {
     std::shared_ptr<const std::string> model;
     uint64_t order = 0;
   };
+  struct Served {
+    Known known;
+    // To be given to Ended.
+    std::shared_ptr<int> in_use;
+  };
 
   ServeLast() = default;
   ServeLast(const ServeLast&) = delete;
@@ -36,10 +41,11 @@ class ServeLast {
   // The broker granted this lease for the target. Capped credentials are never remembered.
   void Granted(const LeaseRecord& record);
   // By turns; `request` may pin or exclude. Counts as in use until Ended.
-  absl::StatusOr<Known> Serve(TargetId id, const Target& target, const v1::AcquireRequest& request,
-                              int64_t now);
-  // A lease that was served ended.
-  void Ended(TargetId id);
+  absl::StatusOr<Served> Serve(TargetId id, const Target& target, const v1::AcquireRequest& request,
+                               int64_t now);
+  // A lease that was served ended. Counts for the target it was served for, which may be forgotten.
+  static void Ended(int& in_use) { --in_use; }
+  // The id may be another target's from now on.
   void Forget(TargetId id) { entries_.erase(id); }
   // What was revoked, or is not known to the broker any more: not served until it is granted again.
   void ForgetIf(const std::function<bool(const Known&)>& gone);
@@ -51,7 +57,8 @@ class ServeLast {
     std::vector<Known> known;
     size_t oldest = 0;
     size_t next = 0;
-    int in_use = 0;
+    // Shared with the leases it counts, which may outlive the target.
+    std::shared_ptr<int> in_use = std::make_shared<int>(0);
   };
   absl::flat_hash_map<TargetId, Entry> entries_;
 };

@@ -13,19 +13,32 @@ namespace credbroker::client {
 class ServeLastTest : public SessionTest {
  protected:
   // A target without stock that may be served.
-  TargetId DeclareModel(const std::string& model, int max = 64) {
+  static Target Servable(const std::string& model, int max) {
     Target target;
+    target.providers = {"openai"};
     target.model = model;
     target.stock = {.max = 0, .initial = 0};
     target.when_lost = WhenLost::kServeLast;
     target.max_serve_last = max;
-    return Declare(target);
+    return target;
+  }
+  TargetId DeclareModel(const std::string& model, int max = 64) {
+    return Declare(Servable(model, max));
   }
   // One whose material is known from a lease that has ended.
   TargetId Known(int max = 64) {
     const TargetId id = DeclareModel("", max);
     TakeDirect(id).Release();
     return id;
+  }
+  // Another target gets the id of this one, and its material is known; acquires are held again.
+  void Replace(TargetId id, const std::string& model, int max) {
+    core_->Retire(id);
+    core_->Declare(id, Servable(model, max));
+    broker_.HoldAcquires(false);
+    TakeDirect(id).Release();
+    Settle();
+    broker_.HoldAcquires(true);
   }
   // Revokes credential 1.
   void SendRevocation(uint64_t covers, const std::string& model) {

@@ -129,5 +129,81 @@ TEST_F(ServeLastKnown, ForgetsTheRevokedModelAndNoOther) {
   ExpectServed(other);
 }
 
+TEST_F(ServeLastKnown, CountsWhatIsInUseOfATargetAndNotOfTheOneThatHadItsIdBefore) {
+  Start();
+  const TargetId target = Known(2);
+  broker_.HoldAcquires(true);
+  auto before = Ask(target);
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(before);
+  Replace(target, "", 2);
+  auto first = Ask(target);
+  auto second = Ask(target);
+  Pass(absl::Milliseconds(500), absl::Milliseconds(100));
+  ExpectServed(first);
+  ExpectServed(second);
+  before->lease().Release();
+  auto third = Ask(target, {}, absl::Seconds(60));
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  EXPECT_FALSE(third->answered());
+  first->lease().Release();
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  ExpectServed(third);
+}
+
+TEST_F(ServeLastKnown, IsNotServedToACallOfTheTargetThatHadItsIdBefore) {
+  Start();
+  const TargetId target = Known();
+  broker_.HoldAcquires(true);
+  auto call = Ask(target, {}, absl::Seconds(1));
+  Replace(target, "other", 64);
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  ASSERT_TRUE(call->answered());
+  EXPECT_FALSE(call->result->ok());
+}
+
+TEST_F(ServeLastKnown, IsNotOfACallOfTheTargetThatHadItsIdBefore) {
+  Start();
+  const TargetId target = DeclareModel("old");
+  broker_.SetAnswering(false);
+  auto call = Ask(target, {}, absl::Seconds(1));
+  core_->Retire(target);
+  core_->Declare(target, Servable("new", 64));
+  broker_.SetAnswering(true);
+  Settle();
+  ASSERT_TRUE(call->answered());
+  ASSERT_TRUE(call->result->ok());
+  EXPECT_EQ(call->lease().model(), "old");
+  broker_.HoldAcquires(true);
+  auto other = Ask(target, {}, absl::Seconds(1));
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  ASSERT_TRUE(other->answered());
+  EXPECT_FALSE(other->result->ok());
+}
+
+TEST_F(ServeLastKnown, AsksOnForACallOfATargetThatWasRetiredWithoutNamingIt) {
+  Start();
+  const TargetId target = DeclareModel("old");
+  broker_.HoldAcquires(true);
+  auto call = Ask(target, {}, absl::Seconds(60));
+  core_->Retire(target);
+  // The next stream does not know the target.
+  broker_.Break();
+  broker_.HoldAcquires(false);
+  broker_.TakeWritten();
+  Pass(absl::Seconds(1), absl::Milliseconds(100));
+  int asked = 0;
+  for (const v1::SessionRequest& request : broker_.TakeWritten()) {
+    for (const v1::SessionAcquire& acquire : request.acquires()) {
+      ++asked;
+      EXPECT_EQ(acquire.target(), 0);
+      EXPECT_EQ(acquire.request().model(), "old");
+    }
+  }
+  EXPECT_EQ(asked, 1);
+  ASSERT_TRUE(call->answered());
+  EXPECT_TRUE(call->result->ok());
+}
+
 }  // namespace
 }  // namespace credbroker::client
