@@ -1,5 +1,9 @@
 #include "server/session/outbox.h"
 
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+
 namespace credbroker::session {
 
 std::unique_ptr<v1::SessionResponse> Outbox::Fresh() {
@@ -55,16 +59,15 @@ std::unique_ptr<v1::SessionResponse> Outbox::Take() {
   if (revocations_.size() > kRevocationsPerMessage && void_ > 0) Compact();
   if (revocations_.size() > kRevocationsPerMessage) {
     // All of them go ahead of the next grant, so this message has nothing else.
-    message = Fresh();
-    const auto end = revocations_.begin() + static_cast<ptrdiff_t>(kRevocationsPerMessage);
-    for (auto it = revocations_.begin(); it != end; ++it) {
-      by_subject_.erase(std::make_pair(it->credential(), it->model()));
-      *message->add_revocations() = std::move(*it);
+    const size_t count = std::min(kRevocationsPerMessage, AnnouncedBefore(0));
+    if (count > 0) {
+      message = Fresh();
+      TakeRevocations(count, *message);
+      return message;
     }
-    revocations_.erase(revocations_.begin(), end);
-    Compact();  // their places moved
-    return message;
   }
+  // Ahead of whatever grant waits: a client applies them first.
+  const size_t count = std::min(kRevocationsPerMessage, AnnouncedBefore(1));
   if (ready_.empty()) {
     message = Fresh();
   } else {
@@ -72,14 +75,37 @@ std::unique_ptr<v1::SessionResponse> Outbox::Take() {
     bytes_ -= ready_.front().bytes;
     ready_.pop_front();
   }
-  // Ahead of whatever grant waits: a client applies them first.
-  for (v1::SessionRevocation& revocation : revocations_) {
-    if (revocation.number() != 0) *message->add_revocations() = std::move(revocation);
-  }
-  revocations_.clear();
-  by_subject_.clear();
-  void_ = 0;
+  TakeRevocations(count, *message);
   return message;
+}
+
+size_t Outbox::AnnouncedBefore(size_t waiting) const {
+  if (revocations_.empty() || ready_.size() <= waiting) return revocations_.size();
+  absl::flat_hash_set<uint32_t> revoked, unheard;
+  for (const v1::SessionRevocation& revocation : revocations_) {
+    if (revocation.credential() != 0) revoked.insert(revocation.credential());
+  }
+  for (size_t i = waiting; i < ready_.size(); ++i) {
+    for (const v1::SessionCredential& credential : ready_[i].message->credentials()) {
+      if (revoked.contains(credential.credential())) unheard.insert(credential.credential());
+    }
+  }
+  if (unheard.empty()) return revocations_.size();
+  const auto first = std::find_if(
+      revocations_.begin(), revocations_.end(),
+      [&](const v1::SessionRevocation& each) { return unheard.contains(each.credential()); });
+  return static_cast<size_t>(first - revocations_.begin());
+}
+
+void Outbox::TakeRevocations(size_t count, v1::SessionResponse& message) {
+  const auto end = revocations_.begin() + static_cast<ptrdiff_t>(count);
+  for (auto it = revocations_.begin(); it != end; ++it) {
+    if (it->number() == 0) continue;
+    if (it->lease() == 0) by_subject_.erase(std::make_pair(it->credential(), it->model()));
+    *message.add_revocations() = std::move(*it);
+  }
+  revocations_.erase(revocations_.begin(), end);
+  Compact();  // their places moved
 }
 
 void Outbox::GiveBack(std::unique_ptr<v1::SessionResponse> message) {

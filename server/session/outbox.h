@@ -3,7 +3,8 @@
 // Messages are cut at kMessageBytes, so that fifty thousand credentials do not become one message
 // no client takes. What is written is kept and used again with its memory. Revocations wait apart
 // until a message is taken: the newest of one credential and model stands for those before it, so a
-// reader that is behind costs at most one entry for each credential it knows.
+// reader that is behind costs at most one entry for each credential it knows. None goes out ahead of
+// the announcement of its credential.
 //
 // Thread-compatible.
 #ifndef CREDBROKER_SERVER_SESSION_OUTBOX_H_
@@ -53,6 +54,11 @@ class Outbox {
 
   std::unique_ptr<v1::SessionResponse> Fresh();
   void Compact();
+  // How many of the revocations name nothing that is announced only by the waiting message of this
+  // place or a later one: a client lets pass the revocation of what it never heard of. Those after
+  // the first one held back wait too, as a client acknowledges by the highest number.
+  size_t AnnouncedBefore(size_t waiting) const;
+  void TakeRevocations(size_t count, v1::SessionResponse& message);
 
   std::deque<Waiting> ready_;
   size_t bytes_ = 0;

@@ -49,6 +49,39 @@ TEST(Outbox, TheNewestRevocationOfACredentialAndModelStandsForThoseBefore) {
   EXPECT_EQ(message->revocations(2).model(), "m");
 }
 
+TEST(Outbox, ARevocationWaitsForTheAnnouncementOfItsCredential) {
+  Outbox outbox;
+  outbox.Tail(10).add_credentials()->set_credential(1);
+  outbox.Tail(300'000).add_credentials()->set_credential(2);
+  outbox.Tail(300'000).add_credentials()->set_credential(3);
+  ASSERT_TRUE(outbox.Revoke(Of(1, 10)));
+  ASSERT_TRUE(outbox.Revoke(Of(2, 11)));
+  ASSERT_TRUE(outbox.Revoke(Of(1, 12, "m")));
+  const auto first = outbox.Take();
+  ASSERT_EQ(first->revocations_size(), 1);
+  EXPECT_EQ(first->revocations(0).credential(), 1u);
+  const auto second = outbox.Take();
+  EXPECT_EQ(second->credentials(0).credential(), 2u);
+  ASSERT_EQ(second->revocations_size(), 2);
+  EXPECT_EQ(second->revocations(0).number(), 2u);
+  EXPECT_EQ(second->revocations(1).model(), "m");
+  EXPECT_EQ(outbox.Take()->revocations_size(), 0);
+  EXPECT_TRUE(outbox.empty());
+}
+
+TEST(Outbox, ManyRevocationsWaitForAnAnnouncementToo) {
+  Outbox outbox;
+  outbox.Tail(10).add_credentials()->set_credential(1);
+  for (uint32_t i = 1; i <= 20'000; ++i) ASSERT_TRUE(outbox.Revoke(Of(i, 1)));
+  const auto first = outbox.Take();
+  EXPECT_EQ(first->credentials_size(), 1);
+  EXPECT_EQ(first->revocations_size(), 8'192);
+  uint64_t newest = 0;
+  for (const auto& revocation : first->revocations()) newest = revocation.number();
+  EXPECT_EQ(newest, 8'192u);
+  EXPECT_EQ(outbox.Take()->revocations(0).number(), 8'193u);
+}
+
 TEST(Outbox, RevocationsGoOutWithTheFirstMessageAheadOfItsGrants) {
   Outbox outbox;
   outbox.Tail(10).add_grants()->set_call(1);
