@@ -100,6 +100,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   void End(const grpc::Status& status);
   void Cut();
   // Holds `hold` until the client acknowledged everything said so far, if it knows the credential.
+  // While its hello is not over it may yet present a lease of it.
   void Settle(core::Uid uid, const SettlementHold& hold);
   std::vector<Awaited> TakeAwaited();
   // What the client has left undone for longer than it may; kNothing: it keeps up.
@@ -195,7 +196,8 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
 
   mutable engine::Mutex mutex_;
   std::string id_ ABSL_GUARDED_BY(mutex_);
-  Wire* wire_ ABSL_GUARDED_BY(mutex_);  // null: over
+  bool greeted_ ABSL_GUARDED_BY(mutex_) = false;  // hello is over
+  Wire* wire_ ABSL_GUARDED_BY(mutex_);            // null: over
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool in_flight_ ABSL_GUARDED_BY(mutex_) = false;
   bool reads_held_ ABSL_GUARDED_BY(mutex_) = false;

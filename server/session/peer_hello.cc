@@ -49,9 +49,11 @@ void SessionPeer::OnOpened(Opened opened) {
   {
     engine::MutexLock lock(mutex_);
     id_ = opened.id;
-    // Not settled before every lease of before was looked at.
-    awaited_ = std::move(opened.awaited);
-    for (Awaited& awaited : awaited_) awaited.number = UINT64_MAX;
+    // Not settled before every lease of before was looked at. Some may wait for this stream
+    // already.
+    for (Awaited& awaited : opened.awaited) {
+      awaited_.push_back({.number = UINT64_MAX, .hold = std::move(awaited.hold)});
+    }
     over = wire_ == nullptr;
     if (!over) Welcome(opened);
   }
@@ -97,6 +99,7 @@ void SessionPeer::Settled() {
   std::vector<Awaited> settled;  // let go of without the lock
   {
     engine::MutexLock lock(mutex_);
+    greeted_ = true;
     const uint64_t newest = outbox_.newest_revocation();
     if (newest == acknowledged_) settled = std::exchange(awaited_, {});
     for (Awaited& awaited : awaited_) awaited.number = newest;

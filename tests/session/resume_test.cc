@@ -102,6 +102,54 @@ TEST_F(ResumeTest, WhatWasDisabledMeanwhileIsRevokedWithTheResumption) {
   EXPECT_TRUE(settled);
 }
 
+TEST_F(ResumeTest, DisablingWaitsForAHelloThatIsNotOver) {
+  ASSERT_TRUE(Create("a").ok());
+  Client before(*registry_);
+  const std::string id = before.Hello().welcome().session_id();
+  const auto leases = Leases(before.Stock(1));
+  before.Break();
+  bool settled_early = false, settled_late = false;
+  const core::Uid uid = engine_->Get("a")->uid;
+  Client after(*registry_);
+  // As if it began while the registry gives the session to this stream.
+  after.peer().Settle(uid, std::make_shared<Settlement>([&] { settled_early = true; }));
+  EXPECT_FALSE(settled_early);
+  v1::SessionRequest first = after.Next();
+  first.mutable_hello()->set_session_id(id);
+  first.mutable_hello()->set_more(true);
+  after.Ask(first);
+  ASSERT_TRUE(SetIntent("a", false).ok());
+  registry_->WhenSettled(uid, [&] { settled_late = true; });
+  EXPECT_FALSE(settled_late) << "what is presented next may be of this credential";
+  v1::SessionRequest second = after.Next();
+  *second.mutable_hello()->add_leases() = leases[0];
+  const v1::SessionResponse told = after.Ask(second);
+  ASSERT_EQ(told.revocations_size(), 1);
+  EXPECT_FALSE(settled_early);
+  EXPECT_FALSE(settled_late);
+  after.Acknowledge(told.revocations(0).number());
+  EXPECT_TRUE(settled_early);
+  EXPECT_TRUE(settled_late);
+}
+
+TEST_F(ResumeTest, DisablingIsSettledWithAHelloThatPresentsNothingOfIt) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  v1::SessionRequest first = client.Next();
+  first.mutable_hello()->set_more(true);
+  client.peer().OnMessage(first);
+  while (client.wire.reads == 0) std::this_thread::yield();
+  client.Read();
+  ASSERT_TRUE(SetIntent("a", false).ok());
+  bool settled = false;
+  registry_->WhenSettled(engine_->Get("a")->uid, [&] { settled = true; });
+  EXPECT_FALSE(settled);
+  v1::SessionRequest last = client.Next();
+  last.mutable_hello();
+  client.Ask(last);
+  EXPECT_TRUE(settled);
+}
+
 TEST_F(ResumeTest, AReportThatWasAppliedButNotAnsweredIsADuplicateAfterwards) {
   ASSERT_TRUE(Create("a").ok());
   Client before(*registry_);
