@@ -269,9 +269,9 @@ void SessionPeer::Acknowledge(uint64_t number) {
 void SessionPeer::Settle(core::Uid uid, const SettlementHold& hold) {
   engine::MutexLock lock(mutex_);
   if (greeted_ && known_.Find(uid) == nullptr) return;
-  if (wire_ == nullptr || !greeted_) {
-    // It cannot be told; it stops by itself once it is lost, or is told when it resumes. Or what it
-    // knows is not known yet: then it is told when its hello is over.
+  if (wire_ == nullptr || ended_ || !greeted_) {
+    // It cannot be told: it stops by itself once it is lost, or is told when it resumes. Or what it
+    // knows is not known yet: it is told when its hello is over.
     awaited_.push_back({.number = UINT64_MAX, .hold = hold});
   } else if (acknowledged_ < outbox_.newest_revocation()) {
     awaited_.push_back({.number = outbox_.newest_revocation(), .hold = hold});

@@ -275,6 +275,22 @@ TEST_F(RegistryTest, DisablingIsSettledWhenASessionIsLost) {
   EXPECT_TRUE(settled);
 }
 
+TEST_F(RegistryTest, DisablingIsNotSettledByASessionThatIsBeingEnded) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  client.Hello();
+  client.Stock(1);
+  client.peer().End(grpc::Status(grpc::StatusCode::ABORTED, "ended"));
+  ASSERT_TRUE(SetIntent("a", false).ok());
+  bool settled = false;
+  registry_->WhenSettled(engine_->Get("a")->uid, [&] { settled = true; });
+  EXPECT_FALSE(settled) << "it is told nothing any more, and may hand out what it has";
+  client.Break();
+  EXPECT_FALSE(settled);
+  Advance(terms_.ttl);
+  EXPECT_TRUE(settled) << "it was lost";
+}
+
 TEST_F(RegistryTest, DisablingIsSettledAtOnceWhereNobodyKnows) {
   ASSERT_TRUE(Create("a").ok());
   Client client(*registry_);
