@@ -31,7 +31,7 @@ SessionPeer::SessionPeer(SessionHost& host, absl::string_view principal, Wire& w
 // --- the stream ---
 
 void SessionPeer::OnMessage(v1::SessionRequest& message) {
-  last_heard_ns_.store(absl::ToUnixNanos(host_.Now()), std::memory_order_relaxed);
+  Heard();
   if (const grpc::Status status = CheckFrame(message, phase_, number_ + 1); !status.ok()) {
     return OnBadMessage(status);
   }
@@ -41,6 +41,10 @@ void SessionPeer::OnMessage(v1::SessionRequest& message) {
   } else {
     Hello(message);
   }
+}
+
+void SessionPeer::Heard() {
+  last_heard_ns_.store(absl::ToUnixNanos(host_.Now()), std::memory_order_relaxed);
 }
 
 void SessionPeer::OnBadMessage(const grpc::Status& status) {
@@ -54,6 +58,8 @@ void SessionPeer::OnWritten() {
   bool read_on = false;
   {
     engine::MutexLock lock(mutex_);
+    // What it says is not read, so that it takes its answers is what is heard of it.
+    if (reads_held_) Heard();
     in_flight_ = false;
     in_flight_since_ = absl::InfiniteFuture();
     Flush();

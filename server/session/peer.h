@@ -122,6 +122,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   using Views = std::vector<engine::IssuedView>;
 
   // peer.cc
+  void Heard();
   void Fail(const grpc::Status& status);
   void ReadOn();
   void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

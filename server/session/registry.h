@@ -5,7 +5,8 @@
 // full: until then what it does not read lies in memory of its own. The second needs no full
 // window; it is what a Disable that waits depends on. What such a client costs before it is cut:
 // the answers to one message beyond what stops its reads (less, once many do it), and at most one
-// revocation for each credential and model it knows.
+// revocation for each credential and model it knows. While its reads are stopped its pings are not
+// seen: then it is heard by every message that goes out to it.
 //
 // A session is open while it has a stream. When that breaks, or nothing was heard for ttl, it is
 // detached: its leases live on until ttl + grace after it was heard last, and whoever knows its id

@@ -85,6 +85,39 @@ TEST_F(RegistryTest, AClientWhoseMessagesGoOutInTimeIsNotCut) {
   EXPECT_EQ(registry_->counters().cut.value(), 0u);
 }
 
+TEST_F(RegistryTest, AClientThatTakesItsAnswersWhileItsMessagesAreNotReadIsNotSilent) {
+  for (int i = 0; i < 128; ++i) {
+    ASSERT_TRUE(Create("c" + std::to_string(i), std::string(16'000, 'k')).ok());
+  }
+  Client slow(*registry_), stopped(*registry_);
+  const auto ask = [&](Client& client) {  // two megabytes of credentials
+    client.Hello();
+    v1::SessionRequest request = client.Next();
+    client.Target(1, "m", request);
+    request.add_prefetches()->set_target(1);
+    request.mutable_prefetches(0)->set_count(128);
+    const int reads = client.wire.reads;
+    client.peer().OnMessage(request);
+    ASSERT_EQ(client.wire.reads, reads) << "what it sends is not read";
+  };
+  ask(slow);
+  ask(stopped);
+  const int reads = slow.wire.reads;
+  int taken = 0;
+  for (; slow.wire.reads == reads; ++taken) {
+    Advance(terms_.ttl - absl::Milliseconds(1));
+    ASSERT_FALSE(slow.wire.end.has_value()) << "after " << taken << " messages";
+    slow.wire.in_flight = false;
+    slow.peer().OnWritten();
+  }
+  EXPECT_GT(taken, 3);
+  EXPECT_TRUE(stopped.wire.end.has_value()) << "this one neither reads nor writes";
+  Advance(terms_.ttl - absl::Milliseconds(1));
+  EXPECT_FALSE(slow.wire.end.has_value()) << "it was able to write only now";
+  Advance(absl::Milliseconds(1));
+  EXPECT_TRUE(slow.wire.end.has_value());
+}
+
 TEST_F(RegistryTest, WhatIsPushedToAClientThatDoesNotReadDoesNotPileUp) {
   ASSERT_TRUE(Create("a").ok());
   Client client(*registry_);
