@@ -147,7 +147,10 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     core::Uid uid;
     core::LeaseSeq order;
     std::string model;
+    bool adopted = false;
   };
+  // False: the stream is over.
+  bool AnswerResumed(const std::vector<Resumed>& resumed);
   bool IsCapped(core::Uid uid) const;
   Resumed ResumeOne(const v1::SessionResumedLease& lease, absl::Time now);
   void Settled();

@@ -116,6 +116,16 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
     resumed.push_back(ResumeOne(lease, now));
     newest_held_ = std::max(newest_held_, resumed.back().order);
   }
+  if (AnswerResumed(resumed)) return;
+  // The stream is over: nobody will hear of what was adopted. The client presents it again.
+  std::vector<uint64_t> adopted;
+  for (const Resumed& lease : resumed) {
+    if (lease.adopted) adopted.push_back(lease.lease);
+  }
+  if (!adopted.empty()) host_.engine().Release(session_, adopted);
+}
+
+bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed) {
   engine::MutexLock lock(mutex_);
   Views views;
   for (const Resumed& lease : resumed) {
@@ -147,6 +157,7 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
       Revoke(revoked, index);
     }
   }
+  return wire_ != nullptr && !ended_;
 }
 
 bool SessionPeer::IsCapped(core::Uid uid) const {
@@ -188,6 +199,7 @@ SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease
                             .expires = std::min(expires, granted + kLongestLease)});
   if (reply.result != core::AdoptResult::kAdopted) return out;
   ++leases_;
+  out.adopted = true;
   out.lease = engine::LeaseNumber(reply.seq, reply.cell);
   out.uid = claims->uid;
   out.order = reply.seq;
