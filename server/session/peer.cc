@@ -289,6 +289,17 @@ std::vector<Awaited> SessionPeer::TakeAwaited() {
   return std::exchange(awaited_, {});
 }
 
+void SessionPeer::HandOver(Opened* next) {
+  engine::MutexLock lock(mutex_);
+  next->awaited = std::exchange(awaited_, {});
+  next->adopted = std::exchange(adopted_, {});
+}
+
+size_t SessionPeer::adopted() const {
+  engine::MutexLock lock(mutex_);
+  return adopted_.size();
+}
+
 void SessionPeer::GoAway(absl::Duration spread, absl::string_view reason) {
   engine::MutexLock lock(mutex_);
   if (wire_ == nullptr || ended_ || id_.empty()) return;

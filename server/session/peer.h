@@ -49,6 +49,10 @@ struct Awaited {
   SettlementHold hold;
 };
 
+// Leases that were adopted: their numbers by how the client named them, that is by the number they
+// had then and by when they were granted.
+using Adoptions = absl::flat_hash_map<std::pair<uint64_t, int64_t>, uint64_t>;
+
 // What SessionPeer needs of its surroundings; SessionRegistry is it.
 class SessionHost {
  public:
@@ -90,7 +94,9 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     core::SessionId session;
     bool resumed = false;
     std::vector<engine::HeldLease> held;  // by the session that was resumed
-    std::vector<Awaited> awaited;         // by its stream before
+    // Of its stream before.
+    std::vector<Awaited> awaited;
+    Adoptions adopted;
   };
   void OnOpened(Opened opened);
   void OnRevoked(const core::Revoked& revoked);
@@ -103,6 +109,9 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // While its hello is not over it may yet present a lease of it.
   void Settle(core::Uid uid, const SettlementHold& hold);
   std::vector<Awaited> TakeAwaited();
+  // For the stream that goes on with the session. REQUIRES: this one was ended.
+  void HandOver(Opened* next);
+  size_t adopted() const;  // how many are remembered
   // What the client has left undone for longer than it may; kNothing: it keeps up.
   enum class Behind : uint8_t { kNothing, kReading, kAcknowledging };
   Behind BehindSince(absl::Time before) const;
@@ -150,9 +159,12 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     bool adopted = false;
   };
   // False: the stream is over.
-  bool AnswerResumed(const std::vector<Resumed>& resumed);
+  bool AnswerResumed(const std::vector<Resumed>& resumed, const ResumedLeases& leases);
   bool IsCapped(core::Uid uid) const;
-  Resumed ResumeOne(const v1::SessionResumedLease& lease, absl::Time now);
+  std::vector<uint64_t> NumbersOf(const ResumedLeases& leases);
+  Resumed ResumeOne(const v1::SessionResumedLease& lease, uint64_t number, absl::Time now);
+  void RememberAdopted(const std::vector<Resumed>& resumed, const ResumedLeases& leases)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Settled();
 
   // peer_apply.cc
@@ -217,6 +229,8 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // Since when one is to be acknowledged and none was.
   absl::Time unacknowledged_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   std::vector<Awaited> awaited_ ABSL_GUARDED_BY(mutex_);
+  Adoptions adopted_ ABSL_GUARDED_BY(mutex_);        // on this stream and those before
+  size_t adopted_live_ ABSL_GUARDED_BY(mutex_) = 0;  // of them, when they were looked through last
 };
 
 }  // namespace credbroker::session

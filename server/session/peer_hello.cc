@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "core/model_rules.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/validate.h"
@@ -12,6 +13,12 @@ namespace credbroker::session {
 namespace {
 
 constexpr absl::Duration kLongestLease = absl::Hours(1);
+// So many adopted leases more than were live are remembered before those that ended are dropped.
+constexpr size_t kAdoptedSlack = 1024;
+
+Adoptions::key_type KeyOf(const v1::SessionResumedLease& lease) {
+  return {lease.lease(), absl::ToUnixNanos(rpc::ToTime(lease.grant_time()))};
+}
 
 }  // namespace
 
@@ -45,6 +52,8 @@ void SessionPeer::OnOpened(Opened opened) {
     held_.emplace(lease.lease, std::move(lease));
   }
   leases_ = held_.size();
+  // Of one that has ended since, the client learns from its ticket.
+  absl::erase_if(opened.adopted, [&](const auto& entry) { return !held_.contains(entry.second); });
   bool over = false;
   {
     engine::MutexLock lock(mutex_);
@@ -54,6 +63,8 @@ void SessionPeer::OnOpened(Opened opened) {
     for (Awaited& awaited : opened.awaited) {
       awaited_.push_back({.number = UINT64_MAX, .hold = std::move(awaited.hold)});
     }
+    adopted_ = std::move(opened.adopted);
+    adopted_live_ = adopted_.size();
     over = wire_ == nullptr;
     if (!over) Welcome(opened);
   }
@@ -112,11 +123,12 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
   const absl::Time now = host_.Now();
   std::vector<Resumed> resumed;
   resumed.reserve(static_cast<size_t>(leases.size()));
-  for (const v1::SessionResumedLease& lease : leases) {
-    resumed.push_back(ResumeOne(lease, now));
+  const std::vector<uint64_t> numbers = NumbersOf(leases);
+  for (int i = 0; i < leases.size(); ++i) {
+    resumed.push_back(ResumeOne(leases[i], numbers[static_cast<size_t>(i)], now));
     newest_held_ = std::max(newest_held_, resumed.back().order);
   }
-  if (AnswerResumed(resumed)) return;
+  if (AnswerResumed(resumed, leases)) return;
   // The stream is over: nobody will hear of what was adopted. The client presents it again.
   std::vector<uint64_t> adopted;
   for (const Resumed& lease : resumed) {
@@ -125,7 +137,21 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
   if (!adopted.empty()) host_.engine().Release(session_, adopted);
 }
 
-bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed) {
+// Under which numbers the session would hold them; 0: it does not. One that was adopted on a stream
+// before goes under the number its client gave it as long as the client does not know the other.
+std::vector<uint64_t> SessionPeer::NumbersOf(const ResumedLeases& leases) {
+  std::vector<uint64_t> numbers(static_cast<size_t>(leases.size()));
+  if (held_.empty()) return numbers;
+  engine::MutexLock lock(mutex_);
+  for (int i = 0; i < leases.size(); ++i) {
+    const auto adopted = adopted_.find(KeyOf(leases[i]));
+    const bool again = adopted != adopted_.end() && held_.contains(adopted->second);
+    numbers[static_cast<size_t>(i)] = again ? adopted->second : leases[i].lease();
+  }
+  return numbers;
+}
+
+bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed, const ResumedLeases& leases) {
   engine::MutexLock lock(mutex_);
   Views views;
   for (const Resumed& lease : resumed) {
@@ -157,7 +183,21 @@ bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed) {
       Revoke(revoked, index);
     }
   }
-  return wire_ != nullptr && !ended_;
+  if (wire_ == nullptr || ended_) return false;
+  RememberAdopted(resumed, leases);
+  return true;
+}
+
+void SessionPeer::RememberAdopted(const std::vector<Resumed>& resumed,
+                                  const ResumedLeases& leases) {
+  for (size_t i = 0; i < resumed.size(); ++i) {
+    if (resumed[i].adopted) adopted_[KeyOf(leases[static_cast<int>(i)])] = resumed[i].lease;
+  }
+  if (adopted_.size() <= 2 * adopted_live_ + kAdoptedSlack) return;
+  absl::flat_hash_set<uint64_t> live;
+  for (const engine::HeldLease& held : host_.engine().Held(session_)) live.insert(held.lease);
+  absl::erase_if(adopted_, [&](const auto& entry) { return !live.contains(entry.second); });
+  adopted_live_ = adopted_.size();
 }
 
 bool SessionPeer::IsCapped(core::Uid uid) const {
@@ -166,10 +206,11 @@ bool SessionPeer::IsCapped(core::Uid uid) const {
   return view.issued.has_value() && view.issued->capped;
 }
 
-SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease, absl::Time now) {
+SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease, uint64_t number,
+                                            absl::Time now) {
   Resumed out{.old_lease = lease.lease(), .model = lease.model()};
-  if (const auto found = held_.find(lease.lease()); found != held_.end()) {
-    out.lease = lease.lease();
+  if (const auto found = held_.find(number); found != held_.end()) {
+    out.lease = number;
     out.uid = found->second.uid;
     out.order = found->second.seq;
     held_.erase(found);

@@ -149,8 +149,8 @@ bool SessionRegistry::Resume(const std::shared_ptr<SessionPeer>& peer, const std
   before->End(rpc::Error(v1::ERROR_REASON_REPLACED, "the session was resumed on another stream"));
   counters_.resumed.Increment();
   opened->resumed = true;
+  before->HandOver(opened);
   opened->held = engine().Held(opened->session);
-  opened->awaited = before->TakeAwaited();
   return true;
 }
 

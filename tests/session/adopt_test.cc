@@ -28,6 +28,66 @@ class AdoptTest : public SessionTest {
   }
 };
 
+TEST_F(AdoptTest, ALeaseThatIsPresentedAgainIsTheOneThatWasAdopted) {
+  CreateCapped("a", 1);
+  std::string old_id;
+  v1::SessionResumedLease lease = LeaseOfBefore(&old_id);
+  RestartAll();
+  lease.set_lease(kInvented | 1);  // it began while that process was away
+  Client before(*registry_);
+  const v1::SessionResponse first = before.Hello(old_id, {lease});
+  ASSERT_NE(first.resumptions(0).lease(), 0u);
+  before.Break();  // of its answer only the welcome got through
+  for (int i = 0; i < 2; ++i) {
+    Client after(*registry_);
+    const v1::SessionResponse again = after.Hello(first.welcome().session_id(), {lease});
+    EXPECT_TRUE(again.welcome().resumed());
+    ASSERT_EQ(again.resumptions_size(), 1);
+    EXPECT_EQ(again.resumptions(0).lease(), first.resumptions(0).lease()) << i;
+    EXPECT_EQ(Stats().pool.session_leases, 1u);
+    EXPECT_EQ(Stats().pool.leases_adopted, 1u);
+  }
+}
+
+TEST_F(AdoptTest, AServedLeaseWhoseAnswerGotLostIsPresentedInTheNextHello) {
+  ASSERT_TRUE(Create("a").ok());
+  std::string id;
+  v1::SessionResumedLease lease = LeaseOfBefore(&id);
+  lease.set_lease(kInvented | 1);
+  Client before(*registry_);
+  id = before.Hello(id).welcome().session_id();
+  v1::SessionRequest request = before.Next();
+  *request.add_served_leases() = lease;
+  const v1::SessionResponse first = before.Ask(request);
+  ASSERT_NE(first.resumptions(0).lease(), 0u);
+  before.Break();
+  Client after(*registry_);
+  const v1::SessionResponse again = after.Hello(id, {lease});
+  ASSERT_EQ(again.resumptions_size(), 1);
+  EXPECT_EQ(again.resumptions(0).lease(), first.resumptions(0).lease());
+  EXPECT_EQ(Stats().pool.session_leases, 1u);
+  // Another one under the same number, which is free by now.
+  v1::SessionRequest later = after.Next();
+  *later.add_served_leases() = lease;
+  later.mutable_served_leases(0)->mutable_grant_time()->set_nanos(7);
+  EXPECT_NE(after.Ask(later).resumptions(0).lease(), first.resumptions(0).lease());
+  EXPECT_EQ(Stats().pool.session_leases, 2u);
+}
+
+TEST_F(AdoptTest, AnAdoptedLeaseThatTheNextHelloDoesNotNameIsReleased) {
+  ASSERT_TRUE(Create("a").ok());
+  std::string id;
+  const v1::SessionResumedLease lease = LeaseOfBefore(&id);
+  RestartAll();
+  Client before(*registry_);
+  id = before.Hello(id, {lease}).welcome().session_id();
+  before.Break();
+  EXPECT_EQ(Stats().pool.session_leases, 1u);
+  Client after(*registry_);
+  EXPECT_TRUE(after.Hello(id).welcome().resumed());
+  EXPECT_EQ(Stats().pool.session_leases, 0u);
+}
+
 TEST_F(AdoptTest, AStreamThatIsOverAdoptsNothing) {
   ASSERT_TRUE(Create("a").ok());
   std::string id;
@@ -43,17 +103,24 @@ TEST_F(AdoptTest, AStreamThatIsOverAdoptsNothing) {
   EXPECT_EQ(Stats().pool.session_leases, 0u) << "nobody would ever hear of it";
 }
 
-TEST_F(AdoptTest, AnAdoptedLeaseThatTheNextHelloDoesNotNameIsReleased) {
+TEST_F(AdoptTest, WhatIsRememberedOfServedLeasesThatEndedIsForgotten) {
   ASSERT_TRUE(Create("a").ok());
   std::string id;
-  const v1::SessionResumedLease lease = LeaseOfBefore(&id);
-  RestartAll();
-  Client before(*registry_);
-  id = before.Hello(id, {lease}).welcome().session_id();
-  before.Break();
-  EXPECT_EQ(Stats().pool.session_leases, 1u);
-  Client after(*registry_);
-  EXPECT_TRUE(after.Hello(id).welcome().resumed());
+  v1::SessionResumedLease lease = LeaseOfBefore(&id);
+  Client client(*registry_);
+  client.Hello(id);
+  for (uint64_t message = 0; message < 16; ++message) {
+    v1::SessionRequest request = client.Next();
+    for (uint64_t i = 1; i <= 512; ++i) {
+      lease.set_lease(kInvented | (message * 512 + i));
+      *request.add_served_leases() = lease;
+    }
+    const v1::SessionResponse answer = client.Ask(std::move(request));
+    v1::SessionRequest release = client.Next();
+    for (const auto& each : answer.resumptions()) release.add_released_leases(each.lease());
+    client.Ask(std::move(release));
+    EXPECT_LE(client.peer().adopted(), 2048u);
+  }
   EXPECT_EQ(Stats().pool.session_leases, 0u);
 }
 
