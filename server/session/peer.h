@@ -92,8 +92,9 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     grpc::Status status;  // not OK: refused, the rest is not set
     std::string id;
     core::SessionId session;
+    // False with leases: its client does not know yet that it has this session.
     bool resumed = false;
-    std::vector<engine::HeldLease> held;  // by the session that was resumed
+    std::vector<engine::HeldLease> held;  // by the session that goes on
     // Of its stream before.
     std::vector<Awaited> awaited;
     Adoptions adopted;
@@ -125,6 +126,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // What hello said; constant once the host was asked to open.
   const std::string& client() const { return client_; }
   const std::string& instance() const { return instance_; }
+  const std::string& wanted() const { return wanted_; }  // the session to go on with, or empty
 
  private:
   // A credential that was made known just now.
@@ -189,7 +191,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   std::atomic<int64_t> last_heard_ns_;
 
   // Constant once hello was read; the number once OnOpened was called.
-  std::string client_, instance_;
+  std::string client_, instance_, wanted_;
   core::SessionId session_;
 
   // The loop thread's; OnOpened's while hello is being answered.

@@ -28,6 +28,7 @@ void SessionPeer::Hello(v1::SessionRequest& message) {
   if (phase_ == Phase::kFirst) {
     client_ = hello_.hello().client();
     instance_ = hello_.hello().instance();
+    wanted_ = hello_.hello().session_id();
     return host_.Open(shared_from_this(), hello_.hello());
   }
   Settled();
@@ -138,7 +139,8 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
 }
 
 // Under which numbers the session would hold them; 0: it does not. One that was adopted on a stream
-// before goes under the number its client gave it as long as the client does not know the other.
+// before goes under the number its client gave it as long as the client does not know the other;
+// and a client that does not know the session knows none of its numbers.
 std::vector<uint64_t> SessionPeer::NumbersOf(const ResumedLeases& leases) {
   std::vector<uint64_t> numbers(static_cast<size_t>(leases.size()));
   if (held_.empty()) return numbers;
@@ -146,7 +148,7 @@ std::vector<uint64_t> SessionPeer::NumbersOf(const ResumedLeases& leases) {
   for (int i = 0; i < leases.size(); ++i) {
     const auto adopted = adopted_.find(KeyOf(leases[i]));
     const bool again = adopted != adopted_.end() && held_.contains(adopted->second);
-    numbers[static_cast<size_t>(i)] = again ? adopted->second : leases[i].lease();
+    numbers[static_cast<size_t>(i)] = again ? adopted->second : resumed_ ? leases[i].lease() : 0;
   }
   return numbers;
 }

@@ -85,7 +85,7 @@ void SessionRegistry::Open(std::shared_ptr<SessionPeer> peer, const v1::SessionH
     arriving_.erase(peer.get());
   }
   SessionPeer::Opened opened;
-  if (!hello.session_id().empty() && Resume(peer, hello.session_id(), &opened)) {
+  if (!hello.session_id().empty() && Resume(peer, &opened)) {
     return peer->OnOpened(std::move(opened));
   }
   bool set_marker = false, complete = false;
@@ -123,12 +123,20 @@ grpc::Status SessionRegistry::Admit(const std::string& principal) {
   return grpc::Status::OK;
 }
 
-bool SessionRegistry::Resume(const std::shared_ptr<SessionPeer>& peer, const std::string& id,
+// The session it wants, or the one it got in its place.
+SessionRegistry::Entries::iterator SessionRegistry::Find(const SessionPeer& peer) {
+  const auto found = entries_.find(peer.wanted());
+  if (found != entries_.end()) return found;
+  const auto instead = instead_.find(std::make_pair(peer.principal(), peer.wanted()));
+  return instead == instead_.end() ? found : entries_.find(instead->second);
+}
+
+bool SessionRegistry::Resume(const std::shared_ptr<SessionPeer>& peer,
                              SessionPeer::Opened* opened) {
   std::shared_ptr<SessionPeer> before;
   {
     engine::MutexLock lock(mutex_);
-    const auto found = entries_.find(id);
+    const auto found = Find(*peer);
     // Another principal's is not found: it must not learn that it is there.
     if (draining_ || found == entries_.end() || found->second.principal != peer->principal()) {
       return false;
@@ -142,13 +150,14 @@ bool SessionRegistry::Resume(const std::shared_ptr<SessionPeer>& peer, const std
     }
     entry.open = true;
     entry.ended = absl::InfiniteFuture();
-    opened->id = id;
+    opened->id = found->first;
     opened->session = entry.session;
+    opened->resumed = found->first == peer->wanted();
+    if (opened->resumed) OnlyByItsId(found);
     Publish();
   }
   before->End(rpc::Error(v1::ERROR_REASON_REPLACED, "the session was resumed on another stream"));
   counters_.resumed.Increment();
-  opened->resumed = true;
   before->HandOver(opened);
   opened->held = engine().Held(opened->session);
   return true;
@@ -165,7 +174,13 @@ void SessionRegistry::Complete(const std::shared_ptr<SessionPeer>& peer) {
   } else {
     opened.id = NewId();
     engine::MutexLock lock(mutex_);
+    std::string instead_of;
+    if (!peer->wanted().empty() &&
+        instead_.emplace(std::make_pair(peer->principal(), peer->wanted()), opened.id).second) {
+      instead_of = peer->wanted();
+    }
     entries_.emplace(opened.id, Entry{.principal = peer->principal(),
+                                      .instead_of = std::move(instead_of),
                                       .session = opened.session,
                                       .peer = peer,
                                       .open = true,
@@ -208,8 +223,15 @@ void SessionRegistry::Detach(Entry& entry) {
   engine().Detach(entry.session, entry.deadline);
 }
 
+void SessionRegistry::OnlyByItsId(Entries::iterator entry) {
+  if (entry->second.instead_of.empty()) return;
+  instead_.erase(
+      std::make_pair(entry->second.principal, std::exchange(entry->second.instead_of, {})));
+}
+
 void SessionRegistry::Forget(Entries::iterator entry) {
   engine().Close(entry->second.session);
+  OnlyByItsId(entry);
   const auto count = by_principal_.find(entry->second.principal);
   if (--count->second == 0) by_principal_.erase(count);
   entries_.erase(entry);

@@ -12,6 +12,10 @@
 // detached: its leases live on until ttl + grace after it was heard last, and whoever knows its id
 // (of the same principal) may resume it until then.
 //
+// Whoever names a session that is not known gets another one, and takes its leases there by their
+// tickets. Its welcome may be lost. Until its client names the new session, the old name means it
+// too: else a client that tries again would find the slots of its leases taken by itself.
+//
 // The store's live-sessions marker is set durably before the first welcome and cleared after the
 // last session is gone, so that a restart in between knows that leases may be in use.
 //
@@ -102,6 +106,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   using Peers = std::vector<std::shared_ptr<SessionPeer>>;
   struct Entry {
     std::string principal;
+    std::string instead_of;  // the session its client wanted; empty: none, or it knows this one
     core::SessionId session;
     std::shared_ptr<SessionPeer> peer;  // of its latest stream
     bool open = false;
@@ -113,11 +118,12 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   using Entries = absl::flat_hash_map<std::string, Entry>;  // by id
   enum class Marker { kOff, kTurningOn, kOn, kTurningOff };
 
-  bool Resume(const std::shared_ptr<SessionPeer>& peer, const std::string& id,
-              SessionPeer::Opened* opened);
+  bool Resume(const std::shared_ptr<SessionPeer>& peer, SessionPeer::Opened* opened);
+  Entries::iterator Find(const SessionPeer& peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   grpc::Status Admit(const std::string& principal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Complete(const std::shared_ptr<SessionPeer>& peer);
   void Detach(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnlyByItsId(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Streams that are to be ended, and how.
   using Ends = std::vector<std::pair<std::shared_ptr<SessionPeer>, grpc::Status>>;
@@ -144,6 +150,9 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
 
   mutable engine::Mutex mutex_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);
+  // By principal and Entry::instead_of: the id of that entry.
+  absl::flat_hash_map<std::pair<std::string, std::string>, std::string> instead_
+      ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, size_t> by_principal_ ABSL_GUARDED_BY(mutex_);  // with opening_
   // Before hello. One that never says it is ended after ttl.
   absl::flat_hash_map<const SessionPeer*, std::shared_ptr<SessionPeer>> arriving_

@@ -49,6 +49,65 @@ TEST_F(AdoptTest, ALeaseThatIsPresentedAgainIsTheOneThatWasAdopted) {
   }
 }
 
+TEST_F(AdoptTest, ASessionWhoseWelcomeGotLostIsFoundUnderTheNameOfTheOneBefore) {
+  CreateCapped("a", 1);
+  std::string old_id;
+  const v1::SessionResumedLease lease = LeaseOfBefore(&old_id);
+  RestartAll();
+  Client before(*registry_);
+  const v1::SessionResponse first = before.Hello(old_id, {lease});
+  ASSERT_NE(first.resumptions(0).lease(), 0u);
+  before.Break();
+  Client stranger(*registry_, "other");
+  EXPECT_NE(stranger.Hello(old_id).welcome().session_id(), first.welcome().session_id());
+  Client after(*registry_);
+  const v1::SessionResponse again = after.Hello(old_id, {lease});
+  EXPECT_FALSE(again.welcome().resumed()) << "it is new to its client";
+  EXPECT_EQ(again.welcome().session_id(), first.welcome().session_id());
+  ASSERT_EQ(again.resumptions_size(), 1);
+  EXPECT_EQ(again.resumptions(0).lease(), first.resumptions(0).lease());
+  EXPECT_EQ(Stats().pool.session_leases, 1u);
+  EXPECT_EQ(Stats().pool.leases_adopted, 1u);
+  EXPECT_EQ(registry_->stats(0).open, 2u);
+  EXPECT_EQ(registry_->stats(0).detached, 0u);
+}
+
+TEST_F(AdoptTest, NumbersOfAnotherProcessNameNothingInASessionThatIsNewToItsClient) {
+  ASSERT_TRUE(Create("a").ok());
+  ASSERT_TRUE(Create("b").ok());
+  std::string old_id;
+  const v1::SessionResumedLease one = LeaseOfBefore(&old_id);
+  v1::SessionResumedLease other = LeaseOfBefore(&old_id);
+  ASSERT_NE(one.lease(), other.lease());
+  RestartAll();
+  Client before(*registry_);
+  const v1::SessionResponse first = before.Hello(old_id, {other});
+  ASSERT_EQ(first.resumptions(0).lease(), one.lease()) << "numbers start again";
+  before.Break();
+  Client after(*registry_);
+  const v1::SessionResponse again = after.Hello(old_id, {one, other});
+  ASSERT_EQ(again.resumptions_size(), 2);
+  EXPECT_NE(again.resumptions(0).lease(), first.resumptions(0).lease());
+  EXPECT_EQ(again.resumptions(1).lease(), first.resumptions(0).lease());
+  EXPECT_NE(again.resumptions(0).credential(), again.resumptions(1).credential());
+  EXPECT_EQ(Stats().pool.session_leases, 2u);
+}
+
+TEST_F(AdoptTest, ASessionIsKnownByItsOwnNameOnceItsClientSaysIt) {
+  ASSERT_TRUE(Create("a").ok());
+  std::string old_id;
+  const v1::SessionResumedLease lease = LeaseOfBefore(&old_id);
+  RestartAll();
+  Client before(*registry_);
+  const std::string id = before.Hello(old_id, {lease}).welcome().session_id();
+  before.Break();
+  Client after(*registry_);
+  EXPECT_TRUE(after.Hello(id, {lease}).welcome().resumed());
+  Client other(*registry_);
+  EXPECT_NE(other.Hello(old_id).welcome().session_id(), id);
+  EXPECT_FALSE(after.wire.end.has_value());
+}
+
 TEST_F(AdoptTest, AServedLeaseWhoseAnswerGotLostIsPresentedInTheNextHello) {
   ASSERT_TRUE(Create("a").ok());
   std::string id;
