@@ -293,6 +293,7 @@ void SessionPeer::HandOver(Opened* next) {
   engine::MutexLock lock(mutex_);
   next->awaited = std::exchange(awaited_, {});
   next->adopted = std::exchange(adopted_, {});
+  next->newest = newest_;
 }
 
 size_t SessionPeer::adopted() const {

@@ -98,6 +98,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     // Of its stream before.
     std::vector<Awaited> awaited;
     Adoptions adopted;
+    core::LeaseSeq newest;
   };
   void OnOpened(Opened opened);
   void OnRevoked(const core::Revoked& revoked);
@@ -201,7 +202,6 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   bool resumed_ = false;
   v1::SessionRequest hello_;
   absl::flat_hash_map<uint64_t, engine::HeldLease> held_;
-  core::LeaseSeq newest_held_;
   TargetTable targets_;
   engine::SessionBatch batch_;
   std::vector<std::pair<uint64_t, std::string>> asked_;  // call and suffix, beside batch_.acquires
@@ -231,6 +231,8 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // Since when one is to be acknowledged and none was.
   absl::Time unacknowledged_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   std::vector<Awaited> awaited_ ABSL_GUARDED_BY(mutex_);
+  // The newest lease its client was ever told of, in this session.
+  core::LeaseSeq newest_ ABSL_GUARDED_BY(mutex_);
   Adoptions adopted_ ABSL_GUARDED_BY(mutex_);        // on this stream and those before
   size_t adopted_live_ ABSL_GUARDED_BY(mutex_) = 0;  // of them, when they were looked through last
 };

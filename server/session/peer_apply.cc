@@ -201,8 +201,10 @@ void SessionPeer::Answer(const v1::SessionRequest& message) {
         newest = std::max(newest, stock.order);
       }
       for (const engine::SessionBatch::Acquire& acquire : batch_.acquires) {
+        newest_ = std::max(newest_, acquire.reply.grant.seq);
         if (!acquire.reply.grant.probe) newest = std::max(newest, acquire.reply.grant.seq);
       }
+      newest_ = std::max(newest_, newest);
       for (const engine::IssuedView& view : views) {
         const uint32_t index = IndexOf(view.uid);
         if (index != 0 && newest != core::kNoLease && !IsOpen(view)) {
@@ -344,6 +346,7 @@ void SessionPeer::OnWoken(uint64_t call, const std::string& suffix, core::Acquir
       if (granted) Meet(reply.grant.material->uid, views);
       Introduce(views);
       AnswerOne(call, reply, suffix, host_.Now());
+      newest_ = std::max(newest_, reply.grant.seq);
       for (const engine::IssuedView& view : views) {
         const uint32_t index = IndexOf(view.uid);
         if (index != 0 && !reply.grant.probe && !IsOpen(view)) {

@@ -49,7 +49,7 @@ void SessionPeer::OnOpened(Opened opened) {
   session_ = opened.session;
   resumed_ = opened.resumed;
   for (engine::HeldLease& lease : opened.held) {
-    newest_held_ = std::max(newest_held_, lease.seq);
+    opened.newest = std::max(opened.newest, lease.seq);
     held_.emplace(lease.lease, std::move(lease));
   }
   leases_ = held_.size();
@@ -66,6 +66,7 @@ void SessionPeer::OnOpened(Opened opened) {
     }
     adopted_ = std::move(opened.adopted);
     adopted_live_ = adopted_.size();
+    newest_ = opened.newest;
     over = wire_ == nullptr;
     if (!over) Welcome(opened);
   }
@@ -127,7 +128,6 @@ void SessionPeer::ResumeLeases(const ResumedLeases& leases) {
   const std::vector<uint64_t> numbers = NumbersOf(leases);
   for (int i = 0; i < leases.size(); ++i) {
     resumed.push_back(ResumeOne(leases[i], numbers[static_cast<size_t>(i)], now));
-    newest_held_ = std::max(newest_held_, resumed.back().order);
   }
   if (AnswerResumed(resumed, leases)) return;
   // The stream is over: nobody will hear of what was adopted. The client presents it again.
@@ -158,6 +158,7 @@ bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed, const Resum
   Views views;
   for (const Resumed& lease : resumed) {
     RememberSuffix(std::string(SuffixOf(lease.model)));
+    newest_ = std::max(newest_, lease.order);
     if (lease.lease != 0) Meet(lease.uid, views);
   }
   Introduce(views);
@@ -174,13 +175,14 @@ bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed, const Resum
     out->set_order(lease.order.number());
     host_.counters().resumed_leases.Increment();
   }
-  // What happened while the client could not be told.
+  // What happened while the client could not be told. It may still know what came with leases that
+  // ended since, so these are covered too.
   for (const engine::IssuedView& view : views) {
     const uint32_t index = IndexOf(view.uid);
     if (index == 0) continue;
-    if (!IsOpen(view)) Revoke(RevokedBy(view, newest_held_), index);
+    if (!IsOpen(view)) Revoke(RevokedBy(view, newest_), index);
     for (const std::string& model : view.waiting_models) {
-      core::Revoked revoked = RevokedBy(view, newest_held_);
+      core::Revoked revoked = RevokedBy(view, newest_);
       revoked.model = model;
       Revoke(revoked, index);
     }

@@ -102,6 +102,27 @@ TEST_F(ResumeTest, WhatWasDisabledMeanwhileIsRevokedWithTheResumption) {
   EXPECT_TRUE(settled);
 }
 
+TEST_F(ResumeTest, WhatIsRevokedThenCoversLeasesThatWereReleasedBeforeToo) {
+  ASSERT_TRUE(Create("a").ok());
+  Client before(*registry_);
+  const std::string id = before.Hello().welcome().session_id();
+  const auto leases = Leases(before.Stock(1));
+  const v1::SessionResponse newer = before.Stock(1);
+  v1::SessionRequest release = before.Next();
+  release.add_released_leases(newer.stocks(0).leases(0));
+  before.Ask(release);
+  before.Break();
+  ASSERT_TRUE(SetIntent("a", false).ok());
+  Client between(*registry_);
+  EXPECT_EQ(between.Hello(id, leases).revocations_size(), 1);
+  between.Break();  // and nobody read it
+  Client after(*registry_);
+  const v1::SessionResponse hello = after.Hello(id, leases);
+  ASSERT_EQ(hello.revocations_size(), 1);
+  EXPECT_GE(hello.revocations(0).covers(), newer.stocks(0).order())
+      << "its client may still know the material from that grant";
+}
+
 TEST_F(ResumeTest, DisablingWaitsForAHelloThatIsNotOver) {
   ASSERT_TRUE(Create("a").ok());
   Client before(*registry_);
