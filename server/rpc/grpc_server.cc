@@ -7,6 +7,7 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
@@ -21,8 +22,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "server/obs/log.h"
 #include "server/rpc/accept_loop.h"
+#include "server/rpc/tag.h"
 #include "server/rpc/tcp_listener.h"
 #include "server/rpc/wire.h"
 
@@ -63,6 +66,20 @@ void ApplyLimits(const TransportLimits& limits, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Millis(limits.handshake_timeout));
   builder.SetResourceQuota(grpc::ResourceQuota("credbroker").Resize(limits.memory_bytes));
+}
+
+class PassedTag final : public Tag {
+ public:
+  void Proceed(bool) override { passed.Notify(); }
+  absl::Notification passed;
+};
+
+// Waits until the loop of `queue` has seen everything that is in it by now.
+void PassThrough(grpc::ServerCompletionQueue& queue) {
+  PassedTag tag;
+  grpc::Alarm alarm;
+  alarm.Set(&queue, gpr_now(GPR_CLOCK_MONOTONIC), &tag);
+  tag.passed.WaitForNotification();
 }
 
 }  // namespace
@@ -143,6 +160,7 @@ class GrpcServer::Listener {
       server_->Shutdown(deadline);
       ended.Notify();
       idle.join();
+      AwaitCalls();
     }
     for (auto& queue : queues_) queue->Shutdown();
     for (std::thread& thread : threads_) thread.join();
@@ -173,6 +191,16 @@ class GrpcServer::Listener {
       quiet = guard_.in_flight() == 0 ? quiet + 1 : 0;
     }
     grpc_server_cancel_all_calls(server_->c_server());
+  }
+
+  // That every connection is closed does not mean that every call is over: what came of it may
+  // still wait in a queue for its loop, which answers by sending an end or setting an alarm. gRPC
+  // aborts where that is tried on a queue that was shut down.
+  void AwaitCalls() {
+    constexpr absl::Duration kStep = absl::Milliseconds(1);
+    // From here on every call that ever came is known to the guard, or was refused by it.
+    for (auto& queue : queues_) PassThrough(*queue);
+    while (guard_.in_flight() > 0) absl::SleepFor(kStep);
   }
 
   static Guard::Options GuardOptions(Guard::Options options, std::string principal, bool tcp) {
