@@ -3,8 +3,8 @@
 // Messages are cut at kMessageBytes, so that fifty thousand credentials do not become one message
 // no client takes. What is written is kept and used again with its memory. Revocations wait apart
 // until a message is taken: the newest of one credential and model stands for those before it, so a
-// reader that is behind costs at most one entry for each credential it knows. None goes out ahead of
-// the announcement of its credential.
+// reader that is behind costs at most one entry for each credential it knows. None goes out ahead
+// of the announcement of its credential.
 //
 // Thread-compatible.
 #ifndef CREDBROKER_SERVER_SESSION_OUTBOX_H_
