@@ -165,8 +165,12 @@ TEST_F(Threads, EndEachLeaseOnceThroughManyBreaks) {
   Open();
   std::atomic<int64_t> left{Operations() / 10};
   std::atomic<uint64_t> ended{0};
+  std::atomic<int> breaks{0};
+  // However little this thread is let run beside those two.
+  const auto go_on = [&] { return left.load() > 0 || breaks.load() < 4; };
   const auto work = [&] {
-    for (int i = 0; left.fetch_sub(1) > 0; ++i) {
+    for (int i = 0; go_on(); ++i) {
+      --left;
       auto lease = session_->Acquire(target_);
       if (!lease.ok()) continue;
       ++ended;
@@ -179,9 +183,8 @@ TEST_F(Threads, EndEachLeaseOnceThroughManyBreaks) {
   };
   std::thread one(work);
   std::thread two(work);
-  int breaks = 0;
   int64_t last = left.load();
-  while (left.load() > 0) {
+  while (go_on()) {
     if (last - left.load() < 500) {
       std::this_thread::yield();
       continue;
@@ -195,7 +198,6 @@ TEST_F(Threads, EndEachLeaseOnceThroughManyBreaks) {
   two.join();
   EXPECT_TRUE(session_->Flush(absl::Seconds(30)).ok());
   const SessionStats stats = session_->stats();
-  EXPECT_GT(breaks, 3);
   // Never fewer reports than leases; more only where a break took the answer.
   EXPECT_EQ(stats.ends_dropped, 0);
   EXPECT_GE(broker_->succeeded().size() + broker_->reports().size(), ended.load());
