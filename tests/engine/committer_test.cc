@@ -66,6 +66,7 @@ TEST_F(CommitterTest, AStoreThatHangsBlocksNoAcquireAndNoReport) {
   gate.Open();
   EXPECT_TRUE(hanging.Get().ok());
   EXPECT_EQ(engine_->Get("b")->state, core::State::kDisabled);
+  engine_.reset();  // it calls the hook until then
 }
 
 TEST_F(CommitterTest, EditsOfOneRowGoOneAfterTheOtherAndOthersTogether) {
@@ -152,6 +153,7 @@ TEST_F(CommitterTest, AFullQueueRefuses) {
   gate.Open();
   EXPECT_TRUE(answers[0].Get().ok());
   EXPECT_TRUE(answers[1].Get().ok());
+  engine_.reset();  // it calls the hook until then
 }
 
 TEST_F(CommitterTest, ManyHealthChangesOfOneCredentialCostOneRow) {
@@ -181,6 +183,7 @@ TEST_F(CommitterTest, ManyHealthChangesOfOneCredentialCostOneRow) {
   gate.Open();
   ASSERT_TRUE(other.Get().ok());
   engine_->Drain();
+  engine_.reset();  // it calls the hook until then
   std::lock_guard<std::mutex> lock(mutex);
   EXPECT_LE(rows[RowKind::kHealth], 2) << "one for a, one for z";
   EXPECT_LE(rows[RowKind::kHistory], 10);
