@@ -165,6 +165,7 @@ TEST_F(AdminTest, ExplainsStatesAndTestsThePolicy) {
 
 TEST_F(AdminTest, WatchesFromTheStartAndSeesAChange) {
   ASSERT_TRUE(Create("a").ok());
+  engine_->Drain();  // a watch is told the changes that were not told yet as well
   v1::WatchCredentialsRequest request;
   request.set_send_initial(true);
   grpc::ClientContext context;
@@ -188,6 +189,7 @@ TEST_F(AdminTest, WatchesFromTheStartAndSeesAChange) {
 
 TEST_F(AdminTest, AWatchGoesOnFromItsCursor) {
   ASSERT_TRUE(Create("a").ok());
+  engine_->Drain();  // a watch is told the changes that were not told yet as well
   v1::WatchCredentialsRequest request;
   request.set_send_initial(true);
   v1::WatchCredentialsResponse event;
