@@ -25,7 +25,7 @@ SessionCore::SessionCore(std::shared_ptr<SessionShared> shared, Stream& stream)
     : shared_(std::move(shared)),
       stream_(stream),
       connection_(*shared_->parts().random),
-      book_(static_cast<size_t>(shared_->options().max_leases)),
+      book_(static_cast<size_t>(shared_->options().max_leases), shared_->records()),
       ends_(book_, shared_->options().max_report_bytes),
       stock_(shared_->shards(), *shared_->parts().random) {}
 

@@ -22,7 +22,9 @@ namespace credbroker::client {
 
 class LeaseBook {
  public:
-  explicit LeaseBook(size_t max_leases) : max_leases_(max_leases) {}
+  // `slab` is where the records are, empty yet. It outlives this, as long as there are leases.
+  LeaseBook(size_t max_leases, std::deque<LeaseRecord>& slab)
+      : max_leases_(max_leases), slab_(slab) {}
   LeaseBook(const LeaseBook&) = delete;
   LeaseBook& operator=(const LeaseBook&) = delete;
 
@@ -72,7 +74,7 @@ class LeaseBook {
 
  private:
   const size_t max_leases_;
-  std::deque<LeaseRecord> slab_;
+  std::deque<LeaseRecord>& slab_;
   std::vector<LeaseRecord*> free_;
   size_t size_ = 0;
   uint64_t last_local_id_ = 0;

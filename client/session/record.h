@@ -77,7 +77,8 @@ enum class Standing : uint8_t {
   kRefused,
 };
 
-// Records live in a slab as long as their session and are used again under another local_id.
+// Records live in a slab as long as their session and its leases, and are used again under another
+// local_id.
 struct LeaseRecord {
   // --- Constant from grant to end ---
   uint64_t local_id = 0;

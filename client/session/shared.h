@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -67,6 +68,8 @@ class SessionShared : public std::enable_shared_from_this<SessionShared> {
 
   // --- The session's thread ---
 
+  // Here rather than with what that thread owns: leases may outlive it, and refer to them.
+  std::deque<LeaseRecord>& records() { return records_; }
   // REQUIRES: the record's place is kInUse and nobody else has it.
   Lease MakeLease(LeaseRecord* record, std::shared_ptr<const Material> material);
   void SetGrantFacts(Lease* lease, bool probe, bool rebound, absl::Duration waited);
@@ -87,6 +90,7 @@ class SessionShared : public std::enable_shared_from_this<SessionShared> {
 
   const SessionOptions options_;
   const SessionParts parts_;
+  std::deque<LeaseRecord> records_;  // before the shards, whose stock refers to them
   Shards shards_;
   std::atomic<int64_t> valid_until_ns_{0};
   std::atomic<ConnectionState> state_{ConnectionState::kConnecting};
