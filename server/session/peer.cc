@@ -163,6 +163,7 @@ void SessionPeer::Introduce(Views& views) {
   for (const engine::IssuedView& view : views) {
     if (!view.issued.has_value() || view.issued->material == nullptr) continue;
     SendCredential(*known_.Find(view.uid), *view.issued);
+    RevokeMissed(view.uid);
   }
 }
 
@@ -216,10 +217,22 @@ void SessionPeer::RememberSuffix(const std::string& suffix) {
   any_suffix_ = suffixes_.size() > kMaxSuffixes;
 }
 
+void SessionPeer::RevokeMissed(core::Uid uid) {
+  for (const core::Revoked& revoked : missed_.Take(uid)) Revoke(revoked, known_.Find(uid)->index);
+}
+
+void SessionPeer::ForgetMissed() {
+  if (!applying_ && calls_.empty()) missed_.Clear();
+}
+
 void SessionPeer::OnRevoked(const core::Revoked& revoked) {
   engine::MutexLock lock(mutex_);
+  if (wire_ == nullptr || ended_) return;
   KnownCredentials::Entry* entry = known_.Find(revoked.uid);
-  if (entry == nullptr || wire_ == nullptr || ended_) return;
+  if (entry == nullptr) {
+    if (applying_ || !calls_.empty()) missed_.Add(revoked);
+    return;
+  }
   Revoke(revoked, entry->index);
   // It has a cap now, or serves other calls: what else the client knows of it is out of date.
   if (revoked.reason == core::RevokeReason::kChanged && !entry->changed) {

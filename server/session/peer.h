@@ -7,8 +7,8 @@
 // How grants and revocations meet: a grant is made under the pool's lock, and a revocation may be
 // handed out by another thread before the grant is in a message. A credential the client was told
 // of gets its revocation whenever it comes, and `covers` says which grants it means. One the client
-// was not told of is first made known here and then looked at once more, so that what happened in
-// between is found; its revocation then goes out with the grant or ahead of it.
+// was not told of is first made known here, and with that it is told what was revoked of it while
+// grants were on their way (MissedRevocations); the grant goes out behind or beside that.
 //
 // Thread-safety: OnMessage, OnWritten, OnEnd and OnOver belong to the stream's loop thread, one at
 // a time; the rest may be called from any thread. No lock of the engine or the registry may be held
@@ -33,6 +33,7 @@
 #include "server/session/counters.h"
 #include "server/session/frame.h"
 #include "server/session/known_credentials.h"
+#include "server/session/missed_revocations.h"
 #include "server/session/outbox.h"
 #include "server/session/settlement.h"
 #include "server/session/target_table.h"
@@ -146,6 +147,8 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   void RememberSuffix(const std::string& suffix) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Meet(core::Uid uid, Views& views) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Introduce(Views& views) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RevokeMissed(core::Uid uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ForgetMissed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint32_t IndexOf(core::Uid uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Acknowledge(uint64_t number);
 
@@ -184,7 +187,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
                  absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GiveBack();
   void Cancel(const v1::SessionRequest& message);
-  void OnWoken(uint64_t call, const std::string& suffix, core::AcquireReply reply);
+  void OnWoken(uint64_t call, const std::string& suffix, const core::AcquireReply& reply);
   void Count();
 
   SessionHost& host_;
@@ -214,8 +217,9 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
 
   mutable engine::Mutex mutex_;
   std::string id_ ABSL_GUARDED_BY(mutex_);
-  bool greeted_ ABSL_GUARDED_BY(mutex_) = false;  // hello is over
-  Wire* wire_ ABSL_GUARDED_BY(mutex_);            // null: over
+  bool greeted_ ABSL_GUARDED_BY(mutex_) = false;   // hello is over
+  bool applying_ ABSL_GUARDED_BY(mutex_) = false;  // a message; its answer has grants perhaps
+  Wire* wire_ ABSL_GUARDED_BY(mutex_);             // null: over
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool in_flight_ ABSL_GUARDED_BY(mutex_) = false;
   bool reads_held_ ABSL_GUARDED_BY(mutex_) = false;
@@ -223,6 +227,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   Outbox outbox_ ABSL_GUARDED_BY(mutex_);
   int64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // of it, as the host knows
   KnownCredentials known_ ABSL_GUARDED_BY(mutex_);
+  MissedRevocations missed_ ABSL_GUARDED_BY(mutex_);
   std::vector<core::Uid> changed_ ABSL_GUARDED_BY(mutex_);  // to be sent anew
   std::vector<std::string> suffixes_ ABSL_GUARDED_BY(mutex_);
   bool any_suffix_ ABSL_GUARDED_BY(mutex_) = false;  // too many to tell apart

@@ -80,6 +80,7 @@ grpc::Status SessionPeer::CheckReferences(const v1::SessionRequest& message) {
                          absl::StrCat("is ", message.acknowledged_revocation(),
                                       "; the newest one is ", outbox_.newest_revocation()));
   }
+  applying_ = true;
   return grpc::Status::OK;
 }
 
@@ -127,10 +128,11 @@ void SessionPeer::Ask(const v1::SessionRequest& message) {
          .reply = {}});
   }
   int stock = 0;
+  batch_.wishes.reserve(batch_.wishes.size() + static_cast<size_t>(message.prefetches_size()));
   for (const v1::SessionPrefetch& prefetch : message.prefetches()) {
     const int count = static_cast<int>(prefetch.count());
-    const bool room =
-        stock + count <= kMaxStockOfMessage && MayHold(static_cast<size_t>(stock + count));
+    const bool room = stock + count <= kMaxStockOfMessage &&
+                      MayHold(static_cast<size_t>(stock) + static_cast<size_t>(count));
     stock += room ? count : 0;
     batch_.wishes.push_back(
         {.command = &targets_.Find(prefetch.target())->stock, .count = room ? count : 0});
@@ -168,8 +170,8 @@ void SessionPeer::AskAcquire(const v1::SessionAcquire& acquire) {
   engine::SessionBatch::Acquire& asked = batch_.acquires.emplace_back();
   asked.command = command;
   if (command.max_wait > absl::ZeroDuration()) {
-    asked.done = [peer = shared_from_this(), call = acquire.call(), suffix](
-                     core::AcquireReply reply) { peer->OnWoken(call, suffix, std::move(reply)); };
+    asked.done = [peer = shared_from_this(), call = acquire.call(),
+                  suffix](const core::AcquireReply& reply) { peer->OnWoken(call, suffix, reply); };
   }
   asked_.emplace_back(acquire.call(), std::move(suffix));
 }
@@ -216,6 +218,8 @@ void SessionPeer::Answer(const v1::SessionRequest& message) {
       if (message.ping() != 0) tail.set_pong(message.ping());
       Flush();
     }
+    applying_ = false;
+    ForgetMissed();
   }
   if (over) GiveBack();
 }
@@ -311,6 +315,7 @@ void SessionPeer::AnswerReports() {
 // The stream is over: nobody will hear of these leases.
 void SessionPeer::GiveBack() {
   std::vector<uint64_t> leases;
+  leases.reserve(batch_.leases.size() + batch_.acquires.size());
   for (const engine::SessionBatch::StockLease& lease : batch_.leases) leases.push_back(lease.lease);
   for (const engine::SessionBatch::Acquire& acquire : batch_.acquires) {
     const core::AcquireReply& reply = acquire.reply;
@@ -336,16 +341,25 @@ void SessionPeer::Cancel(const v1::SessionRequest& message) {
   }
 }
 
-void SessionPeer::OnWoken(uint64_t call, const std::string& suffix, core::AcquireReply reply) {
+void SessionPeer::OnWoken(uint64_t call, const std::string& suffix,
+                          const core::AcquireReply& reply) {
   const bool granted = reply.kind == core::AcquireReply::Kind::kGranted;
+  bool sent = false;
   {
     engine::MutexLock lock(mutex_);
     if (wire_ != nullptr && !ended_) {
       calls_.erase(call);
+      sent = granted && !missed_.MayMean(reply.grant.seq);
       Views views;
-      if (granted) Meet(reply.grant.material->uid, views);
+      if (sent) Meet(reply.grant.material->uid, views);
       Introduce(views);
-      AnswerOne(call, reply, suffix, host_.Now());
+      if (granted && !sent) {
+        core::AcquireReply again;  // at once
+        again.refusal.earliest = host_.Now();
+        AnswerOne(call, again, suffix, host_.Now());
+      } else {
+        AnswerOne(call, reply, suffix, host_.Now());
+      }
       newest_ = std::max(newest_, reply.grant.seq);
       for (const engine::IssuedView& view : views) {
         const uint32_t index = IndexOf(view.uid);
@@ -354,11 +368,11 @@ void SessionPeer::OnWoken(uint64_t call, const std::string& suffix, core::Acquir
         }
       }
       Flush();
-      (granted ? host_.counters().granted : host_.counters().not_granted).Increment();
-      return;
+      ForgetMissed();
+      (sent ? host_.counters().granted : host_.counters().not_granted).Increment();
     }
   }
-  if (!granted) return;
+  if (!granted || sent) return;
   const uint64_t lease = engine::LeaseNumber(reply.grant.seq, reply.grant.cell);
   host_.engine().Release(session_, {&lease, 1});
 }

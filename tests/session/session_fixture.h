@@ -18,8 +18,10 @@ namespace credbroker::session {
 // One client with its stream.
 class Client {
  public:
-  Client(SessionRegistry& registry, const std::string& principal = "proxy")
-      : peer_(std::make_shared<SessionPeer>(registry, principal, wire)) {
+  // `host`: in the registry's place for the peer.
+  explicit Client(SessionRegistry& registry, const std::string& principal = "proxy",
+                  SessionHost* host = nullptr)
+      : peer_(std::make_shared<SessionPeer>(host == nullptr ? registry : *host, principal, wire)) {
     registry.Arrived(peer_);
   }
   ~Client() { Break(); }
@@ -98,15 +100,20 @@ class Client {
 class SessionTest : public engine::EngineTest {
  protected:
   SessionTest() { StartRegistry(); }
-  ~SessionTest() override { registry_ = nullptr; }
+  ~SessionTest() override { StopRegistry(); }
 
   void StartRegistry() {
     registry_ = std::make_unique<SessionRegistry>(*engine_, terms_);
     registry_->Start(1);
   }
+  // The engine tells the registry what became of its marker until it is stopped.
+  void StopRegistry() {
+    engine_->Stop(absl::ZeroDuration());
+    registry_ = nullptr;
+  }
   // A new process on the same disk, which knows no session.
   void RestartAll() {
-    registry_ = nullptr;
+    StopRegistry();
     Restart();
     StartRegistry();
   }
