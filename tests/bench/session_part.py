@@ -4,6 +4,7 @@ stock."""
 
 import json
 import subprocess
+import sys
 import time
 
 import figures
@@ -57,6 +58,7 @@ def run(context):
                      "--count", 100, "--save", folder)
         for shape in shapes(context):
             mode, batch, in_flight = shape
+            print(f"session: {mode}, batch {batch}, {in_flight} in flight", file=sys.stderr)
             answer = f"{folder}/{mode}-{batch}.bin"
             load(context, broker, mode, batch, 1, save=answer)
             with Empty(context, folder, answer) as empty:
