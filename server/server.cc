@@ -271,7 +271,7 @@ absl::Status Server::StartGrpc() {
     broker_->sessions().Start();
     gate_.Set(rpc::ServingGate::State::kServing);
   }
-  auto grpc = rpc::GrpcServer::Start(std::move(options), metrics_.grpc());
+  auto grpc = rpc::GrpcServer::Start(options, metrics_.grpc());
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   for (const std::string& target : grpc_->targets()) {

@@ -103,7 +103,7 @@ absl::StatusOr<std::optional<v1::SecretMaterial>> SecretInput::Read(Context& con
   const auto read = [&](const std::string& path) -> absl::StatusOr<std::string> {
     auto bytes = ReadWhole(context, path, kMaxDocument);
     if (!bytes.ok()) return bytes;
-    const std::string value(absl::StripTrailingAsciiWhitespace(*bytes));
+    std::string value(absl::StripTrailingAsciiWhitespace(*bytes));
     if (value.empty()) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is empty"));
     return value;
   };

@@ -204,7 +204,7 @@ Flag& FlagSet::Choice(std::string name, std::string value, std::vector<std::stri
        .value = std::move(value),
        .help = std::move(help),
        .choices = words,
-       .set = [words, chosen = std::move(chosen)](const std::string& text) {
+       .set = [words = std::move(words), chosen = std::move(chosen)](const std::string& text) {
          const std::string word = absl::StrReplaceAll(absl::AsciiStrToLower(text), {{"-", "_"}});
          const auto found = std::find_if(words.begin(), words.end(), [&](const auto& w) {
            return w == text || absl::StrReplaceAll(w, {{"-", "_"}}) == word;

@@ -49,11 +49,10 @@ absl::Status Scan(const fs::path& folder, const std::string& below, bool key_lis
     const std::string relative = below.empty() ? name : absl::StrCat(below, "/", name);
     std::error_code ignored;
     if (entries->is_symlink(ignored) && fs::is_directory(entries->path(), ignored)) continue;
-    if (absl::StartsWith(name, ".") || absl::EndsWith(name, ".cds")) {
-      ++found->ignored;
-    } else if (entries->is_directory(ignored)) {
+    const bool skipped = absl::StartsWith(name, ".") || absl::EndsWith(name, ".cds");
+    if (!skipped && entries->is_directory(ignored)) {
       if (absl::Status s = Scan(entries->path(), relative, key_lists, found); !s.ok()) return s;
-    } else if (key_lists || absl::EndsWith(name, ".json")) {
+    } else if (!skipped && (key_lists || absl::EndsWith(name, ".json"))) {
       Add(entries->path(), relative, found);
     } else {
       ++found->ignored;

@@ -5,6 +5,7 @@
 
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
+#include "absl/strings/str_cat.h"
 
 #include "client/ctl/acquire_flags.h"
 #include "client/ctl/command.h"
@@ -70,7 +71,7 @@ class Acquire final : public Command {
     for (const auto& [name, value] : grant.attributes().fields()) {
       std::string json;
       if (google::protobuf::util::MessageToJsonString(value, &json).ok()) {
-        facts.Add("attribute", name + ": " + json);
+        facts.Add("attribute", absl::StrCat(name, ": ", json));
       }
     }
     if (grant.probe()) {

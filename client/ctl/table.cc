@@ -97,6 +97,7 @@ void Table::Print(std::ostream& out, const Style& style) const {
   if (rows_.empty()) return;
   const std::vector<int> widths = Widths(style);
   std::vector<Cell> header;
+  header.reserve(columns_.size());
   for (const Column& column : columns_) header.emplace_back(column.title, Color::kBold);
   PrintRow(out, header, widths, style);
   for (const auto& row : rows_) PrintRow(out, row, widths, style);

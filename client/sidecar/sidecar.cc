@@ -108,7 +108,7 @@ absl::Status Sidecar::StartGrpc() {
     }
     options.endpoints.push_back(std::move(endpoint));
   }
-  auto server = rpc::GrpcServer::Start(std::move(options), metrics_.grpc());
+  auto server = rpc::GrpcServer::Start(options, metrics_.grpc());
   if (!server.ok()) return server.status();
   grpc_ = *std::move(server);
   for (const std::string& target : grpc_->targets()) {

@@ -121,6 +121,7 @@ absl::Status Problems::ToStatus() const {
   if (problems_.empty()) return absl::OkStatus();
   // Stable: problems of one place stay in the order they were found in.
   std::vector<std::tuple<int, int, size_t>> sorted;
+  sorted.reserve(problems_.size());
   for (size_t i = 0; i < problems_.size(); ++i) {
     sorted.emplace_back(problems_[i].at.line, problems_[i].at.column, i);
   }

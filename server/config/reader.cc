@@ -92,6 +92,7 @@ class Reader {
  private:
   void UnknownKey(const Entry& entry, const std::string& path, const Descriptor& type) {
     std::vector<std::string> names;
+    names.reserve(static_cast<size_t>(type.field_count()));
     for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
     const std::string near = Nearest(entry.key, names);
     std::string remedy = "remove it";

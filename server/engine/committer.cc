@@ -36,9 +36,10 @@ void Committer::Submit(std::unique_ptr<Work> work) {
     } else {
       ++unanswered_;
       queue_.push_back({.work = std::move(work), .since = Steady::now()});
+      changed_.NotifyAll();
+      return;
     }
   }
-  if (refused.ok()) return changed_.NotifyAll();
   work->Finish(context_, refused);
 }
 

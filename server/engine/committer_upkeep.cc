@@ -97,6 +97,7 @@ void Committer::Purge() {
   const Ledger::Expired expired = context_.ledger->TakeExpired(now, 500);
   if (expired.empty()) return;
   std::vector<store::Write> writes;
+  writes.reserve(expired.requests.size());
   for (const std::string& key : expired.requests) {
     writes.push_back(RecordSealer::Erase(RowKind::kRequestId, key));
   }

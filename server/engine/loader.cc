@@ -236,7 +236,7 @@ class Loading {
                                 return absl::OkStatus();
                               });
     Each<store::BatchPart>(RowKind::kBatch, With(&store::DecodeBatch),
-                           [&](const Row&, store::BatchPart part) -> absl::Status {
+                           [&](const Row&, const store::BatchPart& part) -> absl::Status {
                              out_.ledger.AddBatch(part.batch_id,
                                                   {.time = part.time, .parts = part.part + 1});
                              return absl::OkStatus();

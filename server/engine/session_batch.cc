@@ -215,7 +215,7 @@ bool SameMeaning(const core::Verdict& a, const core::Verdict& b) {
 std::shared_ptr<const core::Verdict> JudgeSuccess(const core::PolicyTable& policy,
                                                   const core::Settings& settings, absl::Time now) {
   const core::ReportFacts facts = Success();
-  const auto verdict = std::make_shared<const core::Verdict>(
+  auto verdict = std::make_shared<const core::Verdict>(
       policy.Classify("\x01", core::Kind::kApiKey, false, true, facts, now));
   if (verdict->outcome != core::Outcome::kSuccess || verdict->action != core::Action::kNone) {
     return nullptr;

@@ -55,8 +55,11 @@ std::optional<Json> ObjectReader::TakeFirst(std::initializer_list<const char*> k
   for (const char* key : keys) {
     std::optional<Json> value = Take(key);
     const bool empty = value && value->is_string() && value->get_ref<const std::string&>().empty();
-    if (!first && value && !empty) first = std::move(value);
-    if (value) WipeJson(*value);
+    if (!first && value && !empty) {
+      first = std::move(value);
+    } else if (value) {
+      WipeJson(*value);
+    }
   }
   return first;
 }

@@ -100,7 +100,8 @@ class AdminService final : public RpcService {
   void Explain(const CallInfo&, To<v1::ExplainRequest, v1::ExplainResponse>);
   void Stats(const CallInfo&, To<v1::GetStatsRequest, v1::GetStatsResponse>);
   void TestPolicy(const CallInfo&, To<v1::TestPolicyRequest, v1::TestPolicyResponse>);
-  void Export(const CallInfo&, const v1::ExportCredentialsRequest&, std::shared_ptr<ServerStream>);
+  void Export(const CallInfo&, const v1::ExportCredentialsRequest&,
+              const std::shared_ptr<ServerStream>&);
   void Watch(const CallInfo&, const v1::WatchCredentialsRequest&, std::shared_ptr<ServerStream>);
   void BeatWatches();
 

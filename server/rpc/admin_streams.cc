@@ -77,7 +77,7 @@ class ExportRun {
 }  // namespace
 
 void AdminService::Export(const CallInfo&, const v1::ExportCredentialsRequest& request,
-                          std::shared_ptr<ServerStream> stream) {
+                          const std::shared_ptr<ServerStream>& stream) {
   if (!options_.export_file) {
     return stream->Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no exporter"));
   }

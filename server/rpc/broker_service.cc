@@ -61,8 +61,8 @@ class BrokerService::Bound final : public BoundService {
     set->BidiStreaming(
         "Session",
         [this](auto* c, auto* s, auto* q, void* t) { raw_.RequestSession(c, s, q, q, t); },
-        [this](const CallInfo& info, std::shared_ptr<BidiStream> stream) {
-          owner_.sessions_.Serve(info, std::move(stream));
+        [this](const CallInfo& info, const std::shared_ptr<BidiStream>& stream) {
+          owner_.sessions_.Serve(info, stream);
         });
     sets_.push_back(std::move(set));
   }
@@ -92,9 +92,9 @@ void BrokerService::Acquire(const CallInfo& info, AcquireResponder responder) {
   const v1::AcquireRequest& request = responder.request();
   if (grpc::Status status = Validate(request); !status.ok()) return responder.Finish(status);
   const AcquireArguments arguments(request, info.principal, info.remaining - kDeadlineMargin);
-  engine::AcquireAnswer answer = engine_.Acquire(
+  const engine::AcquireAnswer answer = engine_.Acquire(
       arguments.command(),
-      [this, responder](engine::AcquireAnswer later) { Answer(responder, std::move(later)); });
+      [this, responder](const engine::AcquireAnswer& later) { Answer(responder, later); });
   metrics_.acquire_duration().ObserveNanoseconds(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began)
           .count());
@@ -102,10 +102,10 @@ void BrokerService::Acquire(const CallInfo& info, AcquireResponder responder) {
     responder.OnCancel([this, waiter = answer.reply.waiter] { engine_.CancelWait(waiter); });
     return;
   }
-  Answer(responder, std::move(answer));
+  Answer(responder, answer);
 }
 
-void BrokerService::Answer(AcquireResponder responder, engine::AcquireAnswer answer) {
+void BrokerService::Answer(AcquireResponder responder, const engine::AcquireAnswer& answer) {
   const core::AcquireReply& reply = answer.reply;
   if (reply.waited > absl::ZeroDuration()) metrics_.wait_duration().Observe(reply.waited);
   if (reply.kind != core::AcquireReply::Kind::kGranted) {

@@ -43,7 +43,7 @@ class BrokerService final : public RpcService {
   using AcquireResponder = Responder<v1::AcquireRequest, v1::Grant>;
 
   void Acquire(const CallInfo& info, AcquireResponder responder);
-  void Answer(AcquireResponder responder, engine::AcquireAnswer answer);
+  void Answer(AcquireResponder responder, const engine::AcquireAnswer& answer);
   void Renew(const CallInfo& info, Responder<v1::RenewRequest, v1::RenewResponse> responder);
   void Release(const CallInfo& info, Responder<v1::ReleaseRequest, v1::ReleaseResponse> responder);
   void Report(const CallInfo& info, Responder<v1::ReportRequest, v1::ReportResponse> responder);

@@ -258,7 +258,7 @@ GrpcServer::GrpcServer(std::vector<RpcService*> services,
                        std::vector<std::unique_ptr<Listener>> listeners)
     : services_(std::move(services)), listeners_(std::move(listeners)) {}
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Options options,
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& options,
                                                               obs::GrpcServerMetrics& metrics) {
   InstallParseLog();
   // The packaged abseil looks for cycles in the order of locks, a check for debugging that every
@@ -286,6 +286,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Options options,
     if (!status.ok()) return status;
   }
   std::vector<std::unique_ptr<Listener>> listeners;
+  listeners.reserve(options.endpoints.size());
   for (const Endpoint& endpoint : options.endpoints) {
     const bool tcp = !endpoint.unix_socket.has_value();
     listeners.push_back(std::make_unique<Listener>(
@@ -312,12 +313,14 @@ void GrpcServer::Stop(absl::Duration patience) {
 
 std::vector<std::string> GrpcServer::targets() const {
   std::vector<std::string> targets;
+  targets.reserve(listeners_.size());
   for (const auto& listener : listeners_) targets.push_back(listener->target());
   return targets;
 }
 
 std::vector<const Guard*> GrpcServer::guards() const {
   std::vector<const Guard*> guards;
+  guards.reserve(listeners_.size());
   for (const auto& listener : listeners_) guards.push_back(&listener->guard());
   return guards;
 }

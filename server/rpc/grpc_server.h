@@ -64,7 +64,7 @@ class GrpcServer {
   // Builds every listener or none. `metrics` outlives the server. INVALID_ARGUMENT and
   // FAILED_PRECONDITION: the address may not or cannot be used, and why; UNAVAILABLE: the system
   // refused.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Options options,
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const Options& options,
                                                            obs::GrpcServerMetrics& metrics);
   ~GrpcServer();  // Stop(ZeroDuration)
   GrpcServer(const GrpcServer&) = delete;

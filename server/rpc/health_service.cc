@@ -146,7 +146,8 @@ void HealthService::Check(Responder<HealthCheckRequest, HealthCheckResponse> res
   responder.Finish();
 }
 
-void HealthService::Watch(const HealthCheckRequest& request, std::shared_ptr<ServerStream> stream) {
+void HealthService::Watch(const HealthCheckRequest& request,
+                          const std::shared_ptr<ServerStream>& stream) {
   auto watcher = std::make_shared<HealthWatcher>(health_, request.service(), stream);
   bool draining = false;
   {

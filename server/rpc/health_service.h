@@ -45,7 +45,7 @@ class HealthService final : public RpcService {
   void Check(Responder<grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse>
                  responder) const;
   void Watch(const grpc::health::v1::HealthCheckRequest& request,
-             std::shared_ptr<ServerStream> stream);
+             const std::shared_ptr<ServerStream>& stream);
 
   obs::HealthState& health_;
   const std::shared_ptr<Watchers> watchers_;

@@ -207,7 +207,8 @@ class ImportRun {
 }  // namespace
 
 ImportHandler MakeImportHandler(import::Importer& importer) {
-  return [&importer](const CallInfo& info, std::shared_ptr<ClientStream> stream, Worker& worker) {
+  return [&importer](const CallInfo& info, const std::shared_ptr<ClientStream>& stream,
+                     Worker& worker) {
     auto run = std::make_shared<ImportRun>(info.principal, stream);
     const auto end = [&importer, &worker, run, stream] {
       if (grpc::Status status = run->CheckEnd(); !status.ok()) return stream->Fail(status);

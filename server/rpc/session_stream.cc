@@ -93,7 +93,7 @@ void SessionService::Drain(absl::Duration patience) {
   registry_.EndAll(Error(v1::ERROR_REASON_SHUTTING_DOWN, "the server is stopping"));
 }
 
-void SessionService::Serve(const CallInfo& info, std::shared_ptr<BidiStream> stream) {
+void SessionService::Serve(const CallInfo& info, const std::shared_ptr<BidiStream>& stream) {
   if (!gate_.open()) return stream->Finish(gate_.Closed());
   Start();
   auto session = std::make_shared<SessionStream>(registry_, info.principal, stream);

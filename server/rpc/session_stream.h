@@ -29,7 +29,7 @@ class SessionService {
   // ends their streams. Idempotent.
   void Drain(absl::Duration patience);
 
-  void Serve(const CallInfo& info, std::shared_ptr<BidiStream> stream);
+  void Serve(const CallInfo& info, const std::shared_ptr<BidiStream>& stream);
   session::SessionRegistry& registry() { return registry_; }
 
  private:

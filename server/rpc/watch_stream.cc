@@ -42,7 +42,7 @@ CredentialWatch::CredentialWatch(engine::Engine& engine, Options options,
       initial_(options_.send_initial) {}
 
 grpc::Status CredentialWatch::Start() {
-  const grpc::Status expired =
+  grpc::Status expired =
       Error(v1::ERROR_REASON_CURSOR_EXPIRED,
             "the changes after this cursor are not kept any more; start again with send_initial");
   std::optional<uint64_t> after;

@@ -36,7 +36,7 @@ void InstallParseLog() { google::protobuf::SetLogHandler(&OnProtobufLog); }
 
 grpc::Status Parse(grpc::ByteBuffer& bytes, google::protobuf::Message& message) {
   last_bad_utf8.clear();
-  const grpc::Status status =
+  grpc::Status status =
       grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(&bytes,
                                                                                    &message);
   if (status.ok()) return status;

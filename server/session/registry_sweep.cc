@@ -119,7 +119,7 @@ bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl
 
 void SessionRegistry::SetMarker(bool live) {
   engine_.SetSessionsLive(
-      live, [this, live](absl::StatusOr<bool> result) { OnMarker(live, result.status()); });
+      live, [this, live](const absl::StatusOr<bool>& result) { OnMarker(live, result.status()); });
 }
 
 void SessionRegistry::OnMarker(bool live, const absl::Status& status) {

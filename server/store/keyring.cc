@@ -245,6 +245,7 @@ const core::Secret* Keyring::Find(KeyId id) const {
 
 std::vector<KeyInfo> Keyring::List() const {
   std::vector<KeyInfo> list;
+  list.reserve(keys_.size());
   for (const Key& key : keys_) list.push_back(key.info);
   return list;
 }

@@ -157,7 +157,7 @@ int Main(int argc, char** argv) {
   endpoint.services = {&service};
   rpc::GrpcServer::Options options;
   options.endpoints.push_back(std::move(endpoint));
-  auto server = rpc::GrpcServer::Start(std::move(options), metrics);
+  auto server = rpc::GrpcServer::Start(options, metrics);
   if (!server.ok()) {
     std::fprintf(stderr, "empty_server: %s\n", server.status().ToString().c_str());
     return 1;

@@ -115,7 +115,7 @@ class RpcTest : public testing::Test {
     server.endpoints.push_back(
         {.unix_socket = UnixListener::Options{.path = socket_, .mode = 0666},
          .services = {broker_service_.get(), admin_service_.get(), health_service_.get()}});
-    auto started = GrpcServer::Start(std::move(server), metrics_.grpc());
+    auto started = GrpcServer::Start(server, metrics_.grpc());
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
     channel_ = grpc::CreateChannel("unix:" + socket_, grpc::InsecureChannelCredentials());

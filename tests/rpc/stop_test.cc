@@ -63,7 +63,7 @@ TEST(GrpcServerStop, WaitsForCallsWhoseEndTheirLoopHasNotSeen) {
   options.endpoints.push_back(
       {.unix_socket = UnixListener::Options{.path = dir.File("broker.sock"), .mode = 0666},
        .services = {&service}});
-  auto server = GrpcServer::Start(std::move(options), metrics.grpc());
+  auto server = GrpcServer::Start(options, metrics.grpc());
   ASSERT_TRUE(server.ok()) << server.status();
   const auto channel =
       grpc::CreateChannel("unix:" + dir.File("broker.sock"), grpc::InsecureChannelCredentials());

@@ -163,7 +163,7 @@ TEST_F(TransportTest, AListenerHasAtMostSoManyConnections) {
       endpoint.unix_socket = UnixListener::Options{.path = dir_.File("few.sock")};
     }
     options.endpoints = {endpoint};
-    auto server = GrpcServer::Start(std::move(options), metrics_.grpc());
+    auto server = GrpcServer::Start(options, metrics_.grpc());
     ASSERT_TRUE(server.ok()) << server.status();
     const std::string target = (*server)->targets()[0];
     const int one = ConnectTo(target), two = ConnectTo(target);
@@ -191,7 +191,7 @@ TEST_F(TransportTest, ATcpPortInUseIsRefused) {
     GrpcServer::Options options;
     options.endpoints.push_back(
         {.tcp_address = address, .plaintext = true, .services = {health_service_.get()}});
-    return GrpcServer::Start(std::move(options), metrics_.grpc());
+    return GrpcServer::Start(options, metrics_.grpc());
   };
   auto first = start("127.0.0.1:0");
   ASSERT_TRUE(first.ok()) << first.status();
