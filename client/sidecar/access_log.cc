@@ -31,14 +31,14 @@ absl::StatusOr<std::string> Payload(absl::string_view datagram) {
   if (absl::StartsWith(datagram, "<")) {
     const size_t end = datagram.find('>');
     int priority = 0;
-    if (end == absl::string_view::npos || end > 4 ||
+    if (end > 4 ||  // or npos
         !absl::SimpleAtoi(datagram.substr(1, end - 1), &priority) || priority < 0 ||
         priority > 191) {
       return Malformed("a syslog priority that is none");
     }
   }
   const size_t begin = datagram.find('{');
-  if (begin == absl::string_view::npos || begin > kMaxFramingBytes) {
+  if (begin > kMaxFramingBytes) {  // or npos
     return Malformed("no JSON object");
   }
   std::string text(datagram.substr(begin));

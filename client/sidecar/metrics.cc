@@ -123,7 +123,7 @@ void AddProcess(obs::Exposition& out) {
 
 }  // namespace
 
-Metrics::Metrics(std::vector<std::string> routes, std::vector<obs::GrpcMethod> methods)
+Metrics::Metrics(std::vector<std::string> routes, const std::vector<obs::GrpcMethod>& methods)
     : names_(std::move(routes)),
       routes_(std::make_unique<Route[]>(names_.size())),
       lease_duration_(kLeaseDuration),

@@ -72,7 +72,7 @@ struct Gauges {
 
 class Metrics {
  public:
-  Metrics(std::vector<std::string> routes, std::vector<obs::GrpcMethod> methods);
+  Metrics(std::vector<std::string> routes, const std::vector<obs::GrpcMethod>& methods);
 
   obs::Counter& acquired(Face face, size_t route, Granting what) {
     return routes_[route].acquired[static_cast<size_t>(face)][static_cast<size_t>(what)];

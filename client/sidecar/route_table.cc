@@ -227,7 +227,7 @@ std::variant<RouteTable::Wanted, RouteTable::Refusal> RouteTable::Resolve(
     return Refusal{403, "NOT_ALLOWED", "requests may not name what they want themselves here"};
   }
   auto read = Original::Read(request);
-  if (auto* refusal = std::get_if<Refusal>(&read)) return *std::move(refusal);
+  if (auto* refusal = std::get_if<Refusal>(&read)) return std::move(*refusal);
   const Original& original = std::get<Original>(read);
 
   Wanted wanted;

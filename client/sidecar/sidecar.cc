@@ -242,6 +242,7 @@ std::vector<std::string> Sidecar::grpc_targets() const {
 
 std::vector<std::string> Sidecar::http_addresses() const {
   std::vector<std::string> addresses;
+  addresses.reserve(http_.size());
   for (const HttpPort& port : http_) {
     addresses.push_back(port.socket != nullptr ? absl::StrCat("unix:", port.socket->path())
                                                : port.listener->address());

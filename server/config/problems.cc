@@ -128,6 +128,7 @@ absl::Status Problems::ToStatus() const {
   std::sort(sorted.begin(), sorted.end());
   const size_t shown = std::min(sorted.size(), kMaxProblems);
   std::vector<std::string> lines;
+  lines.reserve(shown + 1);
   for (size_t i = 0; i < shown; ++i) lines.push_back(problems_[std::get<2>(sorted[i])].text);
   if (shown < sorted.size()) {
     lines.push_back(absl::StrCat(file_, ": and ", sorted.size() - shown, " more"));
@@ -137,6 +138,7 @@ absl::Status Problems::ToStatus() const {
 
 std::vector<std::string> Problems::Warnings() const {
   std::vector<std::string> out;
+  out.reserve(warnings_.size());
   for (const Problem& warning : warnings_) out.push_back(warning.text);
   return out;
 }

@@ -242,7 +242,7 @@ class Loading {
                              return absl::OkStatus();
                            });
     Each<store::Tombstone>(RowKind::kTombstone, With(&store::DecodeTombstone),
-                           [&](const Row& row, store::Tombstone stone) -> absl::Status {
+                           [&](const Row& row, const store::Tombstone& stone) -> absl::Status {
                              SeeUid(stone.uid);
                              out_.ledger.AddTombstone(row.key,
                                                       {.uid = stone.uid, .deleted = stone.deleted});
@@ -254,7 +254,7 @@ class Loading {
                                 return absl::OkStatus();
                               });
     Each<store::SpentToken>(RowKind::kSpentToken, With(&store::DecodeSpentToken),
-                            [&](const Row&, store::SpentToken token) -> absl::Status {
+                            [&](const Row&, const store::SpentToken& token) -> absl::Status {
                               out_.ledger.AddSpent(token.hash, token.when);
                               return absl::OkStatus();
                             });

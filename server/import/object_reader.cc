@@ -112,7 +112,7 @@ void ObjectReader::Integer(absl::string_view key, bool truncate, int64_t low, in
   if (*number < low || *number > high) {
     return Refuse(key, absl::StrCat("must be between ", low, " and ", high));
   }
-  out = *number;
+  out = number;
   Has(key, *number);
 }
 

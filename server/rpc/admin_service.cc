@@ -144,18 +144,18 @@ class AdminService::Bound final : public BoundService {
         [this](auto* c, auto* b, auto* w, auto* q, void* t) {
           raw_.RequestExportCredentials(c, b, w, q, q, t);
         },
-        [this](const CallInfo& info, const auto& request, auto stream) {
+        [this](const CallInfo& info, const auto& request, const auto& stream) {
           if (!owner_.gate_.open()) return stream->Finish(owner_.gate_.Closed());
-          owner_.Export(info, request, std::move(stream));
+          owner_.Export(info, request, stream);
         });
     set.ServerStreaming<v1::WatchCredentialsRequest>(
         "WatchCredentials",
         [this](auto* c, auto* b, auto* w, auto* q, void* t) {
           raw_.RequestWatchCredentials(c, b, w, q, q, t);
         },
-        [this](const CallInfo& info, const auto& request, auto stream) {
+        [this](const CallInfo& info, const auto& request, const auto& stream) {
           if (!owner_.gate_.open()) return stream->Finish(owner_.gate_.Closed());
-          owner_.Watch(info, request, std::move(stream));
+          owner_.Watch(info, request, stream);
         });
     set.ClientStreaming(
         "ImportCredentials",

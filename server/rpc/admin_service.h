@@ -102,7 +102,8 @@ class AdminService final : public RpcService {
   void TestPolicy(const CallInfo&, To<v1::TestPolicyRequest, v1::TestPolicyResponse>);
   void Export(const CallInfo&, const v1::ExportCredentialsRequest&,
               const std::shared_ptr<ServerStream>&);
-  void Watch(const CallInfo&, const v1::WatchCredentialsRequest&, std::shared_ptr<ServerStream>);
+  void Watch(const CallInfo&, const v1::WatchCredentialsRequest&,
+             const std::shared_ptr<ServerStream>&);
   void BeatWatches();
 
   engine::Engine& engine_;

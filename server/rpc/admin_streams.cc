@@ -98,7 +98,7 @@ void AdminService::Export(const CallInfo&, const v1::ExportCredentialsRequest& r
 }
 
 void AdminService::Watch(const CallInfo&, const v1::WatchCredentialsRequest& request,
-                         std::shared_ptr<ServerStream> stream) {
+                         const std::shared_ptr<ServerStream>& stream) {
   if (grpc::Status status = Validate(request); !status.ok()) return stream->Finish(status);
   absl::StatusOr<Filter> filter = Filter::Parse(request.filter(), Filter::Fields::kAll);
   if (!filter.ok()) {

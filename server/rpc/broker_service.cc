@@ -118,8 +118,9 @@ void BrokerService::Answer(AcquireResponder responder, const engine::AcquireAnsw
   GrantExtras extras{.lease_id = answer.lease_id,
                      .epoch = epoch_.load(std::memory_order_relaxed),
                      .waited = reply.waited};
-  std::shared_ptr<const BaseUrls> urls;
-  if (reply.grant.document->base_url.empty() && (urls = base_urls()) != nullptr) {
+  const std::shared_ptr<const BaseUrls> urls =
+      reply.grant.document->base_url.empty() ? base_urls() : nullptr;
+  if (urls != nullptr) {
     const auto found = urls->find(reply.grant.document->provider);
     if (found != urls->end()) {
       extras.default_base_url = found->second[static_cast<size_t>(reply.grant.document->kind)];

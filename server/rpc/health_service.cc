@@ -95,8 +95,8 @@ class HealthService::Bound final : public BoundService {
         [this](auto* c, auto* b, auto* w, auto* q, void* t) {
           raw_.RequestWatch(c, b, w, q, q, t);
         },
-        [this](const CallInfo&, const auto& request, auto stream) {
-          owner_.Watch(request, std::move(stream));
+        [this](const CallInfo&, const auto& request, const auto& stream) {
+          owner_.Watch(request, stream);
         });
     sets_.push_back(std::move(set));
   }

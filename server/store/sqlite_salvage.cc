@@ -203,7 +203,8 @@ class Salvager {
     // So that all that was committed is in the pages. What the WAL cannot give is lost.
     (*db)->QueryInt("PRAGMA wal_checkpoint(TRUNCATE)").status().IgnoreError();
     ReadFacts(**db);
-    absl::StatusOr<LoadReport> report = LoadSqliteRows(**db, [&](Row row) { return Put(row); });
+    absl::StatusOr<LoadReport> report =
+        LoadSqliteRows(**db, [&](const Row& row) { return Put(row); });
     absl::Status status = report.status();
     const uint64_t walked = out_.rows;
     out_.lost = 1;  // at least, when nobody can tell
@@ -213,7 +214,7 @@ class Salvager {
     }
     db->reset();
     absl::Status leaves = ReadSqliteLeaves(source, copy_ && copy_->free_pages_wiped, root_,
-                                           [&](Row row) { return Put(row); });
+                                           [&](const Row& row) { return Put(row); });
     if (!leaves.ok()) return leaves;
     if (out_.rows > walked) {
       Describe(absl::StrCat(out_.rows - walked, " rows were found page by page"));
