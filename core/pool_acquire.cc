@@ -93,6 +93,8 @@ std::optional<AcquireReply> PoolState::Repeated(const AcquireCommand& command, E
   }
   const LeaseCell* lease = leases.Find(entry.cell, entry.seq);
   if (lease == nullptr || lease->end != LeaseEnd::kLive) return Refused(Refusal::kRequestEnded);
+  // Nor can a session use one that was taken outside of it, or that dies with another.
+  if (entry.session != command.session) return Refused(Refusal::kRequestIdMismatch);
   AcquireReply reply;
   reply.kind = AcquireReply::Kind::kGranted;
   FillGrant(entry.cell, &reply.grant);

@@ -1,10 +1,11 @@
-// MissedRevocations: what was revoked of credentials a client was not told of yet, while grants of
-// them may be on their way to it.
+// MissedRevocations: what was revoked of credentials a client could not be told of: they are not
+// known to it yet while grants of them are on their way, or it is not there.
 //
 // A grant is made under the pool's lock and put into a message later, and a parked call's may even
 // be overtaken by one that was made after it. When the credential is made known, everything revoked
 // in between is said with it, exactly as it was said to those who knew it. Bounded: beyond kMax
-// only the highest number is kept, and a grant it covers is not sent. Thread-compatible.
+// only the highest number is kept, and whatever is made known then is revoked up to that one.
+// Thread-compatible.
 #ifndef CREDBROKER_SERVER_SESSION_MISSED_REVOCATIONS_H_
 #define CREDBROKER_SERVER_SESSION_MISSED_REVOCATIONS_H_
 
@@ -35,18 +36,24 @@ class MissedRevocations {
       lost_ = std::max(lost_, revoked.covers);
     }
   }
-  // Those of `uid`, which are forgotten here: it is being made known.
+  void Append(MissedRevocations&& other) {
+    for (const core::Revoked& revoked : other.kept_) Add(revoked);
+    lost_ = std::max(lost_, other.lost_);
+  }
+  // Those that mean `uid`, whose own are forgotten here: it is being made known.
   std::vector<core::Revoked> Take(core::Uid uid) {
     std::vector<core::Revoked> taken;
-    if (kept_.empty()) return taken;
+    if (empty()) return taken;
     const auto first = std::partition(kept_.begin(), kept_.end(),
                                       [uid](const core::Revoked& r) { return r.uid != uid; });
     taken.assign(std::make_move_iterator(first), std::make_move_iterator(kept_.end()));
     kept_.erase(first, kept_.end());
+    if (lost_ != core::kNoLease) {
+      taken.push_back({.uid = uid, .model = "", .covers = lost_, .reason = kMayBe});
+    }
     return taken;
   }
-  // Whether a revocation that was not kept may mean this grant.
-  bool MayMean(core::LeaseSeq granted) const { return granted <= lost_; }
+  bool empty() const { return kept_.empty() && lost_ == core::kNoLease; }
   // No grant is on its way any more.
   void Clear() {
     kept_.clear();
@@ -54,6 +61,8 @@ class MissedRevocations {
   }
 
  private:
+  // Stock is void, and calls under way go on: what it may be that was lost says no more.
+  static constexpr core::RevokeReason kMayBe = core::RevokeReason::kChanged;
   std::vector<core::Revoked> kept_;
   core::LeaseSeq lost_ = core::kNoLease;
 };

@@ -28,9 +28,14 @@ bool Outbox::Revoke(v1::SessionRevocation revocation) {
     const auto [place, first] = by_subject_.try_emplace(
         std::make_pair(revocation.credential(), revocation.model()), revocations_.size());
     if (!first) {
-      // The later one covers more leases. It takes a place of its own, at the end, so that numbers
-      // still count up; the earlier one's is left empty.
-      revocations_[place->second].Clear();
+      // One for both. It takes a place of its own, at the end, so that numbers still count up; the
+      // earlier one's is left empty. They may come in another order than they were made in.
+      v1::SessionRevocation& earlier = revocations_[place->second];
+      if (earlier.covers() > revocation.covers()) revocation.set_covers(earlier.covers());
+      if (earlier.reason() == v1::SESSION_REVOCATION_REASON_DELETED) {
+        revocation.set_reason(earlier.reason());
+      }
+      earlier.Clear();
       place->second = revocations_.size();
       ++void_;
     }
@@ -74,6 +79,9 @@ std::unique_ptr<v1::SessionResponse> Outbox::Take() {
     message = std::move(ready_.front().message);
     bytes_ -= ready_.front().bytes;
     ready_.pop_front();
+    for (const v1::SessionCredential& credential : message->credentials()) {
+      heard_ = std::max(heard_, credential.credential());
+    }
   }
   TakeRevocations(count, *message);
   return message;
@@ -87,7 +95,9 @@ size_t Outbox::AnnouncedBefore(size_t waiting) const {
   }
   for (size_t i = waiting; i < ready_.size(); ++i) {
     for (const v1::SessionCredential& credential : ready_[i].message->credentials()) {
-      if (revoked.contains(credential.credential())) unheard.insert(credential.credential());
+      if (credential.credential() > heard_ && revoked.contains(credential.credential())) {
+        unheard.insert(credential.credential());
+      }
     }
   }
   if (unheard.empty()) return revocations_.size();

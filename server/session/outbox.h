@@ -54,7 +54,7 @@ class Outbox {
 
   std::unique_ptr<v1::SessionResponse> Fresh();
   void Compact();
-  // How many of the revocations name nothing that is announced only by the waiting message of this
+  // How many of the revocations name nothing that is announced first by the waiting message of this
   // place or a later one: a client lets pass the revocation of what it never heard of. Those after
   // the first one held back wait too, as a client acknowledges by the highest number.
   size_t AnnouncedBefore(size_t waiting) const;
@@ -66,6 +66,7 @@ class Outbox {
   size_t void_ = 0;
   absl::flat_hash_map<std::pair<uint32_t, std::string>, size_t> by_subject_;
   uint64_t revocation_number_ = 0;
+  uint32_t heard_ = 0;  // the highest index announced by a message that was taken; they count up
   std::vector<std::unique_ptr<v1::SessionResponse>> spare_;
 };
 

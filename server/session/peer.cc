@@ -222,15 +222,24 @@ void SessionPeer::RevokeMissed(core::Uid uid) {
 }
 
 void SessionPeer::ForgetMissed() {
-  if (!applying_ && calls_.empty()) missed_.Clear();
+  if (greeted_ && !applying_ && !ended_ && calls_.empty()) missed_.Clear();
 }
 
 void SessionPeer::OnRevoked(const core::Revoked& revoked) {
-  engine::MutexLock lock(mutex_);
-  if (wire_ == nullptr || ended_) return;
+  std::shared_ptr<SessionPeer> successor;
+  {
+    engine::MutexLock lock(mutex_);
+    successor = successor_.lock();
+    if (successor == nullptr) return RevokedLocked(revoked);
+  }
+  successor->OnRevoked(revoked);
+}
+
+void SessionPeer::RevokedLocked(const core::Revoked& revoked) {
   KnownCredentials::Entry* entry = known_.Find(revoked.uid);
+  if (wire_ == nullptr || ended_) return missed_.Add(revoked);  // for the stream after this one
   if (entry == nullptr) {
-    if (applying_ || !calls_.empty()) missed_.Add(revoked);
+    if (!greeted_ || applying_ || !calls_.empty()) missed_.Add(revoked);
     return;
   }
   Revoke(revoked, entry->index);
@@ -244,6 +253,7 @@ void SessionPeer::OnRevoked(const core::Revoked& revoked) {
 
 void SessionPeer::Revoke(const core::Revoked& revoked, uint32_t index) {
   host_.counters().revocations.Increment();
+  if (revoked.reason == core::RevokeReason::kChanged) told_.Add(revoked);
   unacknowledged_since_ = std::min(unacknowledged_since_, host_.Now());
   v1::SessionRevocation revocation = ToRevocation(revoked, index);
   bool room = true;
@@ -276,6 +286,7 @@ void SessionPeer::Acknowledge(uint64_t number) {
   unacknowledged_since_ =
       acknowledged_ == outbox_.newest_revocation() ? absl::InfiniteFuture() : host_.Now();
   host_.counters().acknowledged.Increment();
+  if (acknowledged_ == outbox_.newest_revocation()) told_.Clear();
   // A copy: the analysis does not follow the lock into a lambda.
   const uint64_t seen = acknowledged_;
   const auto first_settled =
@@ -302,8 +313,11 @@ std::vector<Awaited> SessionPeer::TakeAwaited() {
   return std::exchange(awaited_, {});
 }
 
-void SessionPeer::HandOver(Opened* next) {
+void SessionPeer::HandOver(const std::shared_ptr<SessionPeer>& successor, Opened* next) {
   engine::MutexLock lock(mutex_);
+  successor_ = successor;
+  next->missed = std::exchange(missed_, {});
+  next->missed.Append(std::exchange(told_, {}));
   next->awaited = std::exchange(awaited_, {});
   next->adopted = std::exchange(adopted_, {});
   next->newest = newest_;

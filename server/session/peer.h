@@ -93,6 +93,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     grpc::Status status;  // not OK: refused, the rest is not set
     std::string id;
     core::SessionId session;
+    Terms terms;  // that its client is promised
     // False with leases: its client does not know yet that it has this session.
     bool resumed = false;
     std::vector<engine::HeldLease> held;  // by the session that goes on
@@ -100,6 +101,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     std::vector<Awaited> awaited;
     Adoptions adopted;
     core::LeaseSeq newest;
+    MissedRevocations missed;
   };
   void OnOpened(Opened opened);
   void OnRevoked(const core::Revoked& revoked);
@@ -112,8 +114,9 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   // While its hello is not over it may yet present a lease of it.
   void Settle(core::Uid uid, const SettlementHold& hold);
   std::vector<Awaited> TakeAwaited();
-  // For the stream that goes on with the session. REQUIRES: this one was ended.
-  void HandOver(Opened* next);
+  // For the stream that goes on with the session, which hears of revocations from now on. REQUIRES:
+  // this one was ended.
+  void HandOver(const std::shared_ptr<SessionPeer>& successor, Opened* next);
   size_t adopted() const;  // how many are remembered
   // What the client has left undone for longer than it may; kNothing: it keeps up.
   enum class Behind : uint8_t { kNothing, kReading, kAcknowledging };
@@ -147,6 +150,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   void RememberSuffix(const std::string& suffix) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Meet(core::Uid uid, Views& views) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Introduce(Views& views) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RevokedLocked(const core::Revoked& revoked) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RevokeMissed(core::Uid uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetMissed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint32_t IndexOf(core::Uid uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -228,6 +232,10 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   int64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // of it, as the host knows
   KnownCredentials known_ ABSL_GUARDED_BY(mutex_);
   MissedRevocations missed_ ABSL_GUARDED_BY(mutex_);
+  // Said and not acknowledged, of those that a look at the credential does not show: what the next
+  // stream says again if this one breaks.
+  MissedRevocations told_ ABSL_GUARDED_BY(mutex_);
+  std::weak_ptr<SessionPeer> successor_ ABSL_GUARDED_BY(mutex_);
   std::vector<core::Uid> changed_ ABSL_GUARDED_BY(mutex_);  // to be sent anew
   std::vector<std::string> suffixes_ ABSL_GUARDED_BY(mutex_);
   bool any_suffix_ ABSL_GUARDED_BY(mutex_) = false;  // too many to tell apart

@@ -30,6 +30,11 @@ void FillLimit(google::rpc::Status* out) {
   if (!out->ParseFromString(status.error_details())) out->Clear();
 }
 
+// A repeated one takes the place of its parked twin, however short it is itself ready to wait.
+bool MayPark(const core::AcquireCommand& command) {
+  return command.max_wait > absl::ZeroDuration() || !command.request_id.empty();
+}
+
 }  // namespace
 
 void SessionPeer::Apply(const v1::SessionRequest& message) {
@@ -66,8 +71,8 @@ grpc::Status SessionPeer::CheckReferences(const v1::SessionRequest& message) {
     if (acquire.target() != 0 && targets_.Find(acquire.target()) == nullptr) {
       return unknown("acquires", i, acquire.target());
     }
-    // Only a call that may wait is unanswered beyond its message.
-    if (!acquire.request().has_max_wait()) continue;
+    // Only a call that may be parked is unanswered beyond its message.
+    if (!acquire.request().has_max_wait() && acquire.request().request_id().empty()) continue;
     engine::MutexLock lock(mutex_);
     if (!calls.insert(acquire.call()).second || calls_.contains(acquire.call())) {
       return rpc::BadField(absl::StrCat("acquires[", i, "].call"),
@@ -164,12 +169,12 @@ void SessionPeer::AskAcquire(const v1::SessionAcquire& acquire) {
   }
   if (command.max_wait > absl::ZeroDuration() || !suffix.empty()) {
     engine::MutexLock lock(mutex_);
-    if (command.max_wait > absl::ZeroDuration()) calls_[acquire.call()] = core::WaiterId();
+    if (MayPark(command)) calls_[acquire.call()] = core::WaiterId();
     RememberSuffix(suffix);
   }
   engine::SessionBatch::Acquire& asked = batch_.acquires.emplace_back();
   asked.command = command;
-  if (command.max_wait > absl::ZeroDuration()) {
+  if (MayPark(command)) {
     asked.done = [peer = shared_from_this(), call = acquire.call(),
                   suffix](const core::AcquireReply& reply) { peer->OnWoken(call, suffix, reply); };
   }
@@ -274,7 +279,7 @@ void SessionPeer::AnswerAcquires(absl::Time now) {
       if (found != calls_.end()) found->second = acquire.reply.waiter;
       continue;
     }
-    if (acquire.command.max_wait > absl::ZeroDuration()) calls_.erase(call);
+    if (MayPark(acquire.command)) calls_.erase(call);
     AnswerOne(call, acquire.reply, suffix, now);
   }
   for (const uint64_t call : over_limit_) {
@@ -320,6 +325,8 @@ void SessionPeer::GiveBack() {
   for (const engine::SessionBatch::Acquire& acquire : batch_.acquires) {
     const core::AcquireReply& reply = acquire.reply;
     if (reply.kind == core::AcquireReply::Kind::kGranted) {
+      // One that was granted before is the business of that call.
+      if (reply.grant.repeated) continue;
       leases.push_back(engine::LeaseNumber(reply.grant.seq, reply.grant.cell));
     } else if (reply.kind == core::AcquireReply::Kind::kParked) {
       host_.engine().CancelWait(reply.waiter);
@@ -349,17 +356,10 @@ void SessionPeer::OnWoken(uint64_t call, const std::string& suffix,
     engine::MutexLock lock(mutex_);
     if (wire_ != nullptr && !ended_) {
       calls_.erase(call);
-      sent = granted && !missed_.MayMean(reply.grant.seq);
       Views views;
-      if (sent) Meet(reply.grant.material->uid, views);
+      if (granted) Meet(reply.grant.material->uid, views);
       Introduce(views);
-      if (granted && !sent) {
-        core::AcquireReply again;  // at once
-        again.refusal.earliest = host_.Now();
-        AnswerOne(call, again, suffix, host_.Now());
-      } else {
-        AnswerOne(call, reply, suffix, host_.Now());
-      }
+      AnswerOne(call, reply, suffix, host_.Now());
       newest_ = std::max(newest_, reply.grant.seq);
       for (const engine::IssuedView& view : views) {
         const uint32_t index = IndexOf(view.uid);
@@ -369,7 +369,8 @@ void SessionPeer::OnWoken(uint64_t call, const std::string& suffix,
       }
       Flush();
       ForgetMissed();
-      (sent ? host_.counters().granted : host_.counters().not_granted).Increment();
+      sent = true;
+      (granted ? host_.counters().granted : host_.counters().not_granted).Increment();
     }
   }
   if (!granted || sent) return;

@@ -67,6 +67,7 @@ void SessionPeer::OnOpened(Opened opened) {
     adopted_ = std::move(opened.adopted);
     adopted_live_ = adopted_.size();
     newest_ = opened.newest;
+    missed_.Append(std::move(opened.missed));
     over = wire_ == nullptr;
     if (!over) Welcome(opened);
   }
@@ -76,7 +77,7 @@ void SessionPeer::OnOpened(Opened opened) {
 }
 
 void SessionPeer::Welcome(const Opened& opened) {
-  const Terms terms = host_.terms();
+  const Terms& terms = opened.terms;
   v1::SessionWelcome* welcome = outbox_.Tail(256).mutable_welcome();
   welcome->set_session_id(opened.id);
   welcome->set_resumed(opened.resumed);

@@ -42,7 +42,8 @@ void SessionRegistry::Start(uint64_t epoch) {
       // Those of before have until then to come back.
       const Terms now_terms = terms();
       marker_ = Marker::kOn;
-      marker_until_ = Now() + now_terms.ttl + now_terms.grace;
+      former_lost_ = Now() + now_terms.ttl;
+      marker_until_ = former_lost_ + now_terms.grace;
     }
   }
   engine_.sessions().SetListener(this);
@@ -152,13 +153,16 @@ bool SessionRegistry::Resume(const std::shared_ptr<SessionPeer>& peer,
     entry.ended = absl::InfiniteFuture();
     opened->id = found->first;
     opened->session = entry.session;
+    opened->terms = terms();
+    entry.promised.ttl = std::max(entry.promised.ttl, opened->terms.ttl);
+    entry.promised.grace = std::max(entry.promised.grace, opened->terms.grace);
     opened->resumed = found->first == peer->wanted();
     if (opened->resumed) OnlyByItsId(found);
     Publish();
   }
   before->End(rpc::Error(v1::ERROR_REASON_REPLACED, "the session was resumed on another stream"));
   counters_.resumed.Increment();
-  before->HandOver(opened);
+  before->HandOver(peer, opened);
   opened->held = engine().Held(opened->session);
   return true;
 }
@@ -173,6 +177,7 @@ void SessionRegistry::Complete(const std::shared_ptr<SessionPeer>& peer) {
     ending_.emplace_back(peer, Now());
   } else {
     opened.id = NewId();
+    opened.terms = terms();
     engine::MutexLock lock(mutex_);
     std::string instead_of;
     if (!peer->wanted().empty() &&
@@ -183,6 +188,7 @@ void SessionRegistry::Complete(const std::shared_ptr<SessionPeer>& peer) {
                                       .instead_of = std::move(instead_of),
                                       .session = opened.session,
                                       .peer = peer,
+                                      .promised = opened.terms,
                                       .open = true,
                                       .opened = Now(),
                                       .lost = absl::InfiniteFuture(),
@@ -216,10 +222,9 @@ void SessionRegistry::Left(SessionPeer& peer) {
 }
 
 void SessionRegistry::Detach(Entry& entry) {
-  const Terms promised = terms();
   entry.open = false;
-  entry.lost = entry.peer->last_heard() + promised.ttl;
-  entry.deadline = entry.lost + promised.grace;
+  entry.lost = entry.peer->last_heard() + entry.promised.ttl;
+  entry.deadline = entry.lost + entry.promised.grace;
   engine().Detach(entry.session, entry.deadline);
 }
 
@@ -244,9 +249,12 @@ void SessionRegistry::Forget(Entries::iterator entry) {
 void SessionRegistry::Publish() {
   auto fresh = std::make_shared<Peers>();
   fresh->reserve(entries_.size());
+  size_t open = 0;
   for (const auto& [id, entry] : entries_) {
-    if (entry.open) fresh->push_back(entry.peer);
+    fresh->push_back(entry.peer);
+    open += entry.open ? 1 : 0;
   }
+  open_.store(open, std::memory_order_relaxed);
   engine::MutexLock lock(peers_mutex_);
   peers_ = std::move(fresh);
 }
@@ -278,13 +286,16 @@ void SessionRegistry::WhenSettled(core::Uid uid, absl::AnyInvocable<void()> done
   for (const auto& [id, entry] : entries_) {
     if (entry.open || now < entry.lost) entry.peer->Settle(uid, hold);
   }
+  if (now < former_lost_) former_awaited_.push_back(hold);
 }
 
 void SessionRegistry::GoAway(absl::Duration spread, absl::string_view reason) {
   std::vector<Awaited> settled;  // let go of without the lock
+  std::vector<SettlementHold> former;
   {
     engine::MutexLock lock(mutex_);
     draining_ = true;
+    former.swap(former_awaited_);
     for (const auto& [id, entry] : entries_) {
       for (Awaited& awaited : entry.peer->TakeAwaited()) settled.push_back(std::move(awaited));
     }
@@ -304,7 +315,7 @@ void SessionRegistry::EndAll(const grpc::Status& status) {
   for (const auto& peer : *peers()) peer->End(status);
 }
 
-size_t SessionRegistry::open() const { return peers()->size(); }
+size_t SessionRegistry::open() const { return open_.load(std::memory_order_relaxed); }
 
 SessionRegistry::Stats SessionRegistry::stats(size_t limit) const {
   Stats out;

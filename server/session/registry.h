@@ -109,6 +109,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
     std::string instead_of;  // the session its client wanted; empty: none, or it knows this one
     core::SessionId session;
     std::shared_ptr<SessionPeer> peer;  // of its latest stream
+    Terms promised;                     // the longest ttl and grace its client was told of
     bool open = false;
     absl::Time opened;
     absl::Time lost;                            // detached: its client hands nothing out any more
@@ -129,7 +130,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   using Ends = std::vector<std::pair<std::shared_ptr<SessionPeer>, grpc::Status>>;
   void SweepArriving(absl::Time now, absl::Duration ttl, Ends& ends)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl, Ends& ends, Peers& gone)
+  bool SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers& gone)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetMarker(bool live);
@@ -146,7 +147,8 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   std::shared_ptr<const BaseUrls> base_urls_ ABSL_GUARDED_BY(config_mutex_);
 
   mutable engine::Mutex peers_mutex_;
-  std::shared_ptr<const Peers> peers_ ABSL_GUARDED_BY(peers_mutex_);  // of open sessions
+  std::shared_ptr<const Peers> peers_ ABSL_GUARDED_BY(peers_mutex_);  // of all sessions
+  std::atomic<size_t> open_{0};
 
   mutable engine::Mutex mutex_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);
@@ -164,6 +166,9 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   Marker marker_ ABSL_GUARDED_BY(mutex_) = Marker::kOff;
   absl::Time idle_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time marker_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  // Clients of the process before may hand out what they hold until then, though none is heard.
+  absl::Time former_lost_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  std::vector<SettlementHold> former_awaited_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -27,6 +27,7 @@ void SessionRegistry::Sweep() {
   const absl::Time now = Now();
   const absl::Duration ttl = terms().ttl;
   std::vector<Awaited> settled;  // let go of without the lock
+  std::vector<SettlementHold> former;
   Ends ends;
   std::vector<std::shared_ptr<SessionPeer>> gone;
   bool clear_marker = false, set_marker = false;
@@ -38,13 +39,15 @@ void SessionRegistry::Sweep() {
       const auto here = it++;
       Entry& entry = here->second;
       if (entry.open) {
-        changed = SweepOpen(entry, now, ttl, ends, gone) || changed;
+        changed = SweepOpen(entry, now, ends, gone) || changed;
         continue;
       }
       if (now >= entry.lost) {
         for (Awaited& awaited : entry.peer->TakeAwaited()) settled.push_back(std::move(awaited));
       }
-      if (now >= entry.deadline) Forget(here);
+      if (now < entry.deadline) continue;
+      Forget(here);
+      changed = true;
     }
     if (changed) Publish();
     for (auto& [peer, since] : ending_) {
@@ -52,7 +55,9 @@ void SessionRegistry::Sweep() {
       gone.push_back(peer);
       since = absl::InfiniteFuture();
     }
-    const bool idle = entries_.empty() && opening_.empty();
+    if (now >= former_lost_) former.swap(former_awaited_);
+    // Those that are being opened count for their principal already.
+    const bool idle = by_principal_.empty();
     if (marker_ == Marker::kOn && idle && now >= idle_since_ + kMarkerIdle &&
         now >= marker_until_) {
       marker_ = Marker::kTurningOff;
@@ -87,8 +92,8 @@ void SessionRegistry::SweepArriving(absl::Time now, absl::Duration ttl, Ends& en
 }
 
 // Returns whether it is open no more.
-bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, absl::Duration ttl, Ends& ends,
-                                Peers& gone) {
+bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers& gone) {
+  const absl::Duration ttl = entry.promised.ttl;
   if (entry.peer->last_heard() + ttl <= now) {
     counters_.silent.Increment();
     ends.emplace_back(entry.peer, rpc::Error(v1::ERROR_REASON_DEADLINE,

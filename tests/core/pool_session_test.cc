@@ -314,6 +314,15 @@ TEST(SessionLease, ARepeatedRequestGetsItInItsOwnSessionOnly) {
   EXPECT_EQ(f.PickIn(other, "m", absl::ZeroDuration(), "r1"), Name(Refusal::kRequestEnded));
 }
 
+TEST(SessionLease, ARepeatedRequestGetsNoLeaseThatWasTakenOutsideOfTheSession) {
+  SessionFixture f;
+  f.Add("a");
+  Ask ask;
+  ask.request_id = "r1";
+  EXPECT_EQ(f.Pick(ask), "a");
+  EXPECT_EQ(f.PickIn(f.Open(), "m", absl::ZeroDuration(), "r1"), Name(Refusal::kRequestIdMismatch));
+}
+
 TEST(SessionLease, OfAParkedCallBelongsToTheSession) {
   SessionFixture f;
   f.Add(SessionFixture::Capped("a", 1));

@@ -196,6 +196,10 @@ void NaivePool::Acquired(const core::AcquireCommand& command, const AcquireReply
       Expect(reply.kind == AcquireReply::Kind::kRefused &&
                  reply.refusal.reason == Refusal::kRequestEnded,
              "the request_id of an ended lease was taken");
+    } else if (r.stream != call.stream) {
+      Expect(reply.kind == AcquireReply::Kind::kRefused &&
+                 reply.refusal.reason == Refusal::kRequestIdMismatch,
+             "a lease was given to another session, or into one");
     } else {
       Expect(reply.kind == AcquireReply::Kind::kGranted && reply.grant.repeated &&
                  reply.grant.seq.number() == r.lease,

@@ -26,17 +26,20 @@ TEST(MissedRevocationsTest, KeepsTheNewestOfEachModelAndGivesItOnce) {
   EXPECT_EQ(missed.Take(core::Uid(2)).size(), 1u);
 }
 
-TEST(MissedRevocationsTest, KnowsUpToWhereItMayHaveLostOne) {
+TEST(MissedRevocationsTest, WhatItLostMayHaveMeantAnyone) {
   MissedRevocations missed;
   for (uint64_t i = 1; i <= MissedRevocations::kMax; ++i) missed.Add(Of(i, i));
-  EXPECT_FALSE(missed.MayMean(core::LeaseSeq(1)));
+  EXPECT_TRUE(missed.Take(core::Uid(5'000)).empty());
   missed.Add(Of(1'000, 300));
   missed.Add(Of(1'001, 290));
-  EXPECT_TRUE(missed.MayMean(core::LeaseSeq(300)));
-  EXPECT_FALSE(missed.MayMean(core::LeaseSeq(301)));
+  const std::vector<core::Revoked> taken = missed.Take(core::Uid(5'000));
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].uid.number(), 5'000u);
+  EXPECT_EQ(taken[0].covers.number(), 300u);
+  EXPECT_TRUE(taken[0].model.empty());
+  EXPECT_EQ(missed.Take(core::Uid(7)).size(), 2u);
   missed.Clear();
-  EXPECT_FALSE(missed.MayMean(core::LeaseSeq(1)));
-  EXPECT_TRUE(missed.Take(core::Uid(1)).empty());
+  EXPECT_TRUE(missed.Take(core::Uid(8)).empty());
 }
 
 // The registry, but for what a test does between a grant and its message.
@@ -92,6 +95,17 @@ class MissedTest : public SessionTest, public engine::SessionListener {
     acquire->set_target(1);
     acquire->mutable_request()->mutable_max_wait()->set_seconds(30);
     EXPECT_EQ(client.Ask(std::move(request)).grants_size(), 0);
+  }
+
+  // Up to where a credential was revoked for every model.
+  static uint64_t Covered(const v1::SessionResponse& response, uint32_t credential) {
+    uint64_t covers = 0;
+    for (const v1::SessionRevocation& revocation : response.revocations()) {
+      if (revocation.credential() == credential && revocation.model().empty()) {
+        covers = std::max(covers, revocation.covers());
+      }
+    }
+    return covers;
   }
 
   std::function<void()> then_;
@@ -154,7 +168,7 @@ TEST_F(MissedTest, AGrantThatIsOvertakenAfterItsCredentialWasDisabledIsRevoked) 
   engine_->sessions().SetListener(registry_.get());
 }
 
-TEST_F(MissedTest, AGrantIsNotSentWhereTooMuchWasRevokedToKnow) {
+TEST_F(MissedTest, WhereTooMuchWasRevokedToKnowAGrantIsRevokedWithIt) {
   CreateCapped("a", 1);
   const engine::AcquireAnswer first = AcquireModel("z");
   for (size_t i = 0; i <= MissedRevocations::kMax; ++i) {
@@ -183,10 +197,87 @@ TEST_F(MissedTest, AGrantIsNotSentWhereTooMuchWasRevokedToKnow) {
   const v1::SessionResponse answer = client.Read();
   ASSERT_EQ(answer.grants_size(), 1);
   EXPECT_EQ(answer.grants(0).call(), 1u);
-  EXPECT_TRUE(answer.grants(0).has_refusal());
-  EXPECT_EQ(answer.grants(0).lease(), 0u);
-  EXPECT_EQ(Stats().pool.leases, 0u) << "and its slot is free again";
+  EXPECT_GE(Covered(answer, answer.grants(0).credential()), answer.grants(0).order());
   engine_->sessions().SetListener(registry_.get());
+}
+
+TEST_F(MissedTest, ALaterLookDoesNotTakeBackWhatWasRevoked) {
+  CreateCapped("a", 2);
+  Client holder(*registry_), client(*registry_);
+  holder.Hello();
+  client.Hello();
+  v1::SessionRequest request = holder.Next();
+  holder.Target(1, "z", request);
+  for (uint64_t call = 1; call <= 2; ++call) {
+    request.add_acquires()->set_call(call);
+    request.mutable_acquires()->rbegin()->set_target(1);
+  }
+  const v1::SessionResponse held = holder.Ask(std::move(request));
+  ASSERT_EQ(held.grants_size(), 2);
+  request = client.Next();
+  client.Target(1, "m", request);
+  Park(client, std::move(request), 1);
+  Park(client, client.Next(), 2);
+  engine_->sessions().SetListener(this);
+  // Both calls are granted at once; then the credential is disabled; then they are told.
+  then_ = [&] { ASSERT_TRUE(SetIntent("a", false).ok()); };
+  v1::SessionRequest end = holder.Next();
+  v1::SessionReport* report = end.add_reports();
+  report->set_lease(held.grants(0).lease());
+  report->mutable_item()->set_http_status(404);
+  end.add_released_leases(held.grants(1).lease());
+  holder.Ask(std::move(end));
+  ASSERT_FALSE(then_);
+  const v1::SessionResponse answer = client.Read();
+  ASSERT_EQ(answer.grants_size(), 2);
+  for (const v1::SessionGrant& grant : answer.grants()) {
+    EXPECT_GE(Covered(answer, grant.credential()), grant.order());
+  }
+  engine_->sessions().SetListener(registry_.get());
+}
+
+TEST_F(MissedTest, WhatChangedWhileAClientWasAwayIsSaidWhenItResumes) {
+  ASSERT_TRUE(Create("a").ok());
+  Client before(*registry_);
+  const std::string id = before.Hello().welcome().session_id();
+  const v1::SessionResponse stock = before.Stock(1);
+  before.Break();
+  engine::Answer<core::CredentialView> capped;
+  engine_->Update({.caller = {.actor = "ops"},
+                   .id = "a",
+                   .etag = "",
+                   .patch =
+                       [](core::Document& document) {
+                         document.max_in_flight = 1;
+                         return absl::OkStatus();
+                       },
+                   .secret = nullptr,
+                   .spent = {}},
+                  capped.done());
+  ASSERT_TRUE(capped.Get().ok());
+  engine_->Drain();
+  v1::SessionResumedLease lease;
+  lease.set_lease(stock.stocks(0).leases(0));
+  lease.set_model("m");
+  lease.set_ticket(stock.credentials(0).ticket());
+  *lease.mutable_grant_time() = stock.stocks(0).grant_time();
+  *lease.mutable_expire_time() = stock.stocks(0).expire_time();
+  Client after(*registry_);
+  v1::SessionResponse hello = after.Hello(id, {lease});
+  ASSERT_EQ(hello.resumptions_size(), 1);
+  ASSERT_NE(hello.resumptions(0).lease(), 0u);
+  EXPECT_GE(Covered(hello, hello.resumptions(0).credential()), hello.resumptions(0).order());
+  // And again, as nobody acknowledged it.
+  after.Break();
+  Client again(*registry_);
+  hello = again.Hello(id, {lease});
+  ASSERT_EQ(hello.resumptions_size(), 1);
+  EXPECT_GE(Covered(hello, hello.resumptions(0).credential()), hello.resumptions(0).order());
+  ASSERT_GT(hello.revocations_size(), 0);
+  again.Acknowledge(hello.revocations(hello.revocations_size() - 1).number());
+  again.Break();
+  Client last(*registry_);
+  EXPECT_EQ(last.Hello(id, {lease}).revocations_size(), 0);
 }
 
 }  // namespace

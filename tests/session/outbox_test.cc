@@ -49,6 +49,32 @@ TEST(Outbox, TheNewestRevocationOfACredentialAndModelStandsForThoseBefore) {
   EXPECT_EQ(message->revocations(2).model(), "m");
 }
 
+TEST(Outbox, ARevocationThatComesLateTakesNothingBack) {
+  Outbox outbox;
+  ASSERT_TRUE(outbox.Revoke(Of(1, 12)));
+  ASSERT_TRUE(outbox.Revoke(Of(1, 10)));
+  v1::SessionRevocation deleted = Of(2, 20);
+  deleted.set_reason(v1::SESSION_REVOCATION_REASON_DELETED);
+  ASSERT_TRUE(outbox.Revoke(std::move(deleted)));
+  ASSERT_TRUE(outbox.Revoke(Of(2, 21)));
+  const auto message = outbox.Take();
+  ASSERT_EQ(message->revocations_size(), 2);
+  EXPECT_EQ(message->revocations(0).covers(), 12u);
+  EXPECT_EQ(message->revocations(1).covers(), 21u);
+  EXPECT_EQ(message->revocations(1).reason(), v1::SESSION_REVOCATION_REASON_DELETED);
+}
+
+TEST(Outbox, WhatIsOnlyToldAgainHoldsNoRevocationBack) {
+  Outbox outbox;
+  outbox.Tail(10).add_credentials()->set_credential(1);
+  ASSERT_NE(outbox.Take(), nullptr);
+  outbox.Tail(10).add_credentials()->set_credential(2);
+  outbox.Tail(300'000).add_credentials()->set_credential(1);
+  ASSERT_TRUE(outbox.Revoke(Of(1, 10)));
+  ASSERT_TRUE(outbox.Revoke(Of(2, 11)));
+  EXPECT_EQ(outbox.Take()->revocations_size(), 2);
+}
+
 TEST(Outbox, ARevocationWaitsForTheAnnouncementOfItsCredential) {
   Outbox outbox;
   outbox.Tail(10).add_credentials()->set_credential(1);

@@ -167,6 +167,31 @@ TEST_F(PeerTest, AParkedAcquireIsAnsweredWhenALeaseEnds) {
   EXPECT_NE(second.grants(0).lease(), 0u);
 }
 
+TEST_F(PeerTest, ARepeatedCallThatDoesNotWaitTakesTheParkedOnesPlaceAndIsAnswered) {
+  CreateCapped("a", 1);
+  Client client(*registry_);
+  client.Hello();
+  v1::SessionRequest request = client.Next();
+  client.Target(1, "m", request);
+  for (uint64_t call = 1; call <= 3; ++call) {
+    v1::SessionAcquire* acquire = request.add_acquires();
+    acquire->set_call(call);
+    acquire->set_target(1);
+    if (call > 1) acquire->mutable_request()->set_request_id("r");
+    if (call == 2) acquire->mutable_request()->mutable_max_wait()->set_seconds(30);
+  }
+  v1::SessionResponse answer = client.Ask(std::move(request));
+  Advance(absl::Milliseconds(1));
+  answer.MergeFrom(client.Read());
+  ASSERT_EQ(answer.grants_size(), 3);
+  std::set<uint64_t> refused;
+  for (const v1::SessionGrant& grant : answer.grants()) {
+    if (grant.has_refusal()) refused.insert(grant.call());
+  }
+  EXPECT_EQ(refused, (std::set<uint64_t>{2, 3}));
+  EXPECT_EQ(Stats().pool.parked, 0u);
+}
+
 TEST_F(PeerTest, ACancelledCallIsAnsweredOnceAndTakesNoSlot) {
   CreateCapped("a", 1);
   Client client(*registry_);

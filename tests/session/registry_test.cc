@@ -27,6 +27,25 @@ TEST_F(RegistryTest, ASilentSessionIsLostAfterTtlAndItsLeasesAreFreedAfterGrace)
   EXPECT_EQ(registry_->counters().silent.value(), 1u);
 }
 
+TEST_F(RegistryTest, ASessionKeepsTheTermsItWasPromised) {
+  ASSERT_TRUE(Create("a").ok());
+  Client client(*registry_);
+  client.Hello();
+  client.Stock(5);
+  Terms shorter = terms_;
+  shorter.ttl = terms_.ttl / 2;
+  shorter.grace = terms_.grace / 2;
+  registry_->SetTerms(shorter);
+  Advance(terms_.ttl - absl::Milliseconds(1));
+  EXPECT_FALSE(client.wire.end.has_value()) << "it may hand out until then";
+  Advance(absl::Milliseconds(1));
+  EXPECT_TRUE(client.wire.end.has_value());
+  Advance(terms_.grace - absl::Milliseconds(1));
+  EXPECT_EQ(Stats().pool.session_leases, 5u);
+  Advance(absl::Milliseconds(1));
+  EXPECT_EQ(Stats().pool.session_leases, 0u);
+}
+
 TEST_F(RegistryTest, APingKeepsASessionAlive) {
   Client client(*registry_);
   client.Hello();
@@ -322,6 +341,23 @@ TEST_F(RegistryTest, DisablingIsNotSettledByASessionThatIsBeingEnded) {
   EXPECT_FALSE(settled);
   Advance(terms_.ttl);
   EXPECT_TRUE(settled) << "it was lost";
+}
+
+TEST_F(RegistryTest, DisablingWaitsForClientsOfTheProcessBefore) {
+  ASSERT_TRUE(Create("a").ok());
+  {
+    Client before(*registry_);
+    before.Hello();
+    before.Stock(1);
+    RestartAll();
+  }
+  ASSERT_TRUE(SetIntent("a", false).ok());
+  bool settled = false;
+  registry_->WhenSettled(engine_->Get("a")->uid, [&] { settled = true; });
+  Advance(terms_.ttl - absl::Milliseconds(1));
+  EXPECT_FALSE(settled) << "they may hand it out until their ttl is over";
+  Advance(absl::Milliseconds(1));
+  EXPECT_TRUE(settled);
 }
 
 TEST_F(RegistryTest, DisablingIsSettledAtOnceWhereNobodyKnows) {
