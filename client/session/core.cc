@@ -292,7 +292,7 @@ bool SessionCore::FillMessage() {
 }
 
 void SessionCore::Write() {
-  if (!open_ || !cut_.ok() || writing_ || half_closed_) return;
+  if (finished_ || !open_ || !cut_.ok() || writing_ || half_closed_) return;
   if (hello_ == Hello::kSending) {
     FillHello();
   } else if (!connection_.up() || !FillMessage()) {

@@ -269,10 +269,15 @@ void SessionCore::DoClose() {
       if (!open_ && now_ns_ >= connection_.reopen_at_ns()) Open();
       return;
     }
-    ends_.DropReleases();
+    // Whoever still waits for an answer gets it now, also from a stream that was cut and whose end
+    // nobody will see.
+    ends_.DropAll();
     if (open_) stream_.Abort();
   }
   finished_ = true;
+  // What they name is freed.
+  hello_leases_.clear();
+  served_.clear();
   close_by_ns_ = kNever;
   SayAnswers();
   shared_->SetState(ConnectionState::kClosed);

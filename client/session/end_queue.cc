@@ -61,7 +61,10 @@ void EndQueue::Add(LeaseNote note) {
   if (record->local_id != note.local_id) return;
   const Place place = record->place.load(std::memory_order_relaxed);
   if (place != Place::kInUse && place != Place::kStock) return;
-  Entry entry{.record = record, .kind = note.kind, .detail = std::move(note.detail)};
+  Entry entry{.record = record,
+              .local_id = note.local_id,
+              .kind = note.kind,
+              .detail = std::move(note.detail)};
   if (entry.detail != nullptr && entry.detail->done != nullptr) {
     entry.done = std::make_shared<ReportCallback>(std::move(entry.detail->done));
   }
@@ -97,6 +100,11 @@ size_t EndQueue::Fill(v1::SessionRequest* message, size_t budget) {
   while (!pending_.empty() && count < budget && bytes < kMaxMessageBytes) {
     Entry entry = std::move(pending_.front());
     pending_.pop_front();
+    // Only a notice can be left behind by its lease. What it says is not about the next one.
+    if (entry.record->local_id != entry.local_id) {
+      Drop(entry);
+      continue;
+    }
     if (entry.record->standing == Standing::kAwaiting) {
       unnamed.push_back(std::move(entry));
       continue;
@@ -249,7 +257,8 @@ void EndQueue::SettleDoubts() {
 void EndQueue::DropReleases() {
   std::deque<Entry> kept;
   for (Entry& entry : pending_) {
-    if (entry.kind == Kind::kEarly || HasOutcome(entry.kind)) {
+    // A notice goes too: the end of its lease may be among those that free its record.
+    if (HasOutcome(entry.kind)) {
       kept.push_back(std::move(entry));
     } else {
       Drop(entry);

@@ -63,7 +63,8 @@ class EndQueue {
   void Rewind();
   // What was sent and not processed keeps its outcome alone.
   void StripSent();
-  // Before a hello: leases that ended without an outcome are simply not presented.
+  // Before a hello: leases that ended without an outcome are simply not presented, and notices are
+  // about a moment that has passed.
   void DropReleases();
   // Gives all up.
   void DropAll();
@@ -82,6 +83,8 @@ class EndQueue {
   using Kind = LeaseNote::Kind;
   struct Entry {
     LeaseRecord* record = nullptr;
+    // With another one the record is another lease's by now.
+    uint64_t local_id = 0;
     Kind kind = Kind::kReleased;
     uint64_t message = 0;  // once sent
     std::unique_ptr<LeaseNote::Detail> detail;

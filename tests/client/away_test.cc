@@ -1,0 +1,110 @@
+// What callers say while there is no stream, and what becomes of it.
+#include "client/session/wire_time.h"
+#include "tests/client/session_fixture.h"
+
+namespace credbroker::client {
+namespace {
+
+class Away : public SessionTest {
+ protected:
+  void StartWith(int stock) {
+    Start();
+    target_ = DeclareStock(stock);
+  }
+  Lease Take() { return *shared_->TakeStock(target_); }
+  // The stream breaks, and the next one is not opened before time passes.
+  void BreakOff() {
+    random_->SetFraction(0.9);
+    broker_.Break();
+    Settle();
+  }
+  void Notice(Lease& lease) {
+    v1::ReportItem item;
+    item.set_http_status(200);
+    item.set_early(true);
+    lease.Report(std::move(item),
+                 [this](const ReportAnswer& answer) { answers_.push_back(answer.disposition); });
+  }
+  // Up to the moment at which a hello is due and not yet sent.
+  void OpenStream() {
+    clock_->Advance(absl::Seconds(1));
+    core_->Step();
+    StreamEvent event = broker_.Poll(absl::ZeroDuration());
+    ASSERT_EQ(event.kind, StreamEvent::Kind::kOpened);
+    core_->Handle(event);
+  }
+  void BeginClose(absl::Duration timeout) {
+    core_->Close(timeout, [this](absl::Status result) { result_ = std::move(result); });
+  }
+
+  TargetId target_ = 0;
+  std::vector<v1::ReportDisposition> answers_;
+  std::optional<absl::Status> result_;
+};
+
+TEST_F(Away, ANoticeIsNotSentAboutTheLeaseThatComesAfterItsOwn) {
+  StartWith(4);
+  Lease lease = Take();
+  BreakOff();
+  Notice(lease);
+  lease.Release();
+  Pass(absl::Seconds(1));
+  for (int i = 0; i < 8; ++i) TakeDirect(target_).Release();
+  Pass(absl::Seconds(1));
+  EXPECT_TRUE(broker_.reports().empty());
+  EXPECT_THAT(answers_, testing::ElementsAre(v1::REPORT_DISPOSITION_UNKNOWN));
+}
+
+TEST_F(Away, ANoticeThatWaitsIsAnsweredOnceByClose) {
+  StartWith(4);
+  Lease lease = Take();
+  BreakOff();
+  Notice(lease);
+  BeginClose(absl::Seconds(5));
+  Settle();
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_THAT(answers_, testing::ElementsAre(v1::REPORT_DISPOSITION_UNKNOWN));
+}
+
+TEST_F(Away, ANoticeOnAStreamThatIsCutIsAnsweredOnceByClose) {
+  StartWith(4);
+  Lease lease = Take();
+  Pass(absl::Seconds(1));
+  broker_.SetAnswering(false);
+  Notice(lease);
+  Pass(absl::Milliseconds(10), absl::Milliseconds(5));
+  ASSERT_EQ(broker_.reports().size(), 1);
+  clock_->Advance(absl::Seconds(15));
+  BeginClose(absl::Seconds(5));
+  core_->Step();  // cuts it: no ping was answered
+  ASSERT_TRUE(core_->finished());
+  EXPECT_THAT(answers_, testing::ElementsAre(v1::REPORT_DISPOSITION_UNKNOWN));
+}
+
+TEST_F(Away, CloseBeforeAHelloIsSentNamesNothingThatIsFreed) {
+  StartWith(4);
+  Lease lease = Take();
+  BreakOff();
+  OpenStream();
+  broker_.TakeWritten();
+  BeginClose(absl::Seconds(5));
+  core_->Step();
+  EXPECT_TRUE(core_->finished());
+  EXPECT_TRUE(broker_.TakeWritten().empty());
+}
+
+TEST_F(Away, CloseWhoseTimeIsOverBeforeAHelloIsSentNamesNothingThatIsFreed) {
+  StartWith(4);
+  Lease lease = Take();
+  BreakOff();
+  lease.Report(Outcome::Status(500));
+  OpenStream();
+  broker_.TakeWritten();
+  BeginClose(absl::ZeroDuration());
+  core_->Step();
+  EXPECT_TRUE(core_->finished());
+  EXPECT_TRUE(broker_.TakeWritten().empty());
+}
+
+}  // namespace
+}  // namespace credbroker::client
