@@ -115,9 +115,14 @@ void SessionCore::Resume(
   std::vector<LeaseRecord*> refused;
   for (const v1::SessionResumption& resumption : resumptions) {
     LeaseRecord* record = book_.TakePresented(resumption.old_lease());
-    if (record == nullptr) continue;
+    if (record == nullptr) {
+      // Given up since the hello was sent; the broker has it again.
+      if (resumption.lease() != 0) returned_numbers_.push_back(resumption.lease());
+      continue;
+    }
     if (resumption.lease() == 0 || book_.ByIndex(resumption.credential()) != record->credential) {
       refused.push_back(record);
+      if (resumption.lease() != 0) returned_numbers_.push_back(resumption.lease());
       continue;
     }
     book_.SetNumber(record, resumption.lease());
@@ -151,6 +156,7 @@ void SessionCore::OnClosed(absl::Status cause) {
   cut_ = absl::OkStatus();
   hello_ = Hello::kNone;
   returned_numbers_.clear();
+  renewals_.clear();
   book_.ForgetStream();
   book_.ForEach([](LeaseRecord& record) { record.renewing = false; });
   if (absl::IsInvalidArgument(cause)) {

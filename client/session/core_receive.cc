@@ -284,7 +284,8 @@ void SessionCore::ReceiveGrant(const v1::SessionGrant& grant) {
   const Target* target = stock_.Find(call.target);
   if (target != nullptr) {
     if (target->auto_renew) record->ttl = FromWire(call.request.ttl());
-    serve_last_.Granted(*record);
+    // A probe is one attempt with a credential that failed: no reason to serve it time and again.
+    if (!grant.probe()) serve_last_.Granted(*record);
   }
   record->place.store(Place::kInUse, std::memory_order_relaxed);
   Lease lease = shared_->MakeLease(record, record->credential->material);

@@ -106,5 +106,58 @@ TEST_F(Away, CloseWhoseTimeIsOverBeforeAHelloIsSentNamesNothingThatIsFreed) {
   EXPECT_TRUE(broker_.TakeWritten().empty());
 }
 
+TEST_F(Away, WhatWasGivenUpSinceTheHelloGoesBackWhenTheBrokerResumesIt) {
+  StartWith(4);
+  const auto before = broker_.leases();
+  ASSERT_EQ(before.size(), 4);
+  broker_.SetAnswering(false);
+  Pass(absl::Seconds(11));
+  broker_.Break();
+  Pass(absl::Milliseconds(4500));  // a hello is sent, and validity ends
+  ASSERT_EQ(shared_->state(), ConnectionState::kLost);
+  ASSERT_EQ(broker_.last_hello().size(), 4);
+  broker_.SetAnswering(true);
+  Pass(absl::Seconds(1));
+  ASSERT_EQ(shared_->state(), ConnectionState::kConnected);
+  for (const auto& [number, lease] : before) EXPECT_FALSE(broker_.leases().contains(number));
+}
+
+TEST_F(Away, ALeaseThatIsResumedWithAnotherCredentialGoesBack) {
+  StartWith(1);
+  broker_.Add("b");
+  Lease lease = Take();
+  broker_.SetAnswering(false);
+  broker_.Break();
+  Pass(absl::Seconds(1));
+  ASSERT_EQ(broker_.last_hello().size(), 1);
+  v1::SessionResponse response;
+  v1::SessionWelcome* welcome = response.mutable_welcome();
+  welcome->set_session_id("session-1");
+  welcome->mutable_ttl()->set_seconds(15);
+  welcome->mutable_ping_interval()->set_seconds(5);
+  welcome->set_epoch(1);
+  ToWire(absl::FromUnixNanos(broker_.NowUnixNanos()), welcome->mutable_now());
+  v1::SessionCredential* other = response.add_credentials();
+  other->set_credential(7);
+  other->set_credential_id("b");
+  other->set_credential_uid("uid-b");
+  v1::SessionResumption* resumption = response.add_resumptions();
+  resumption->set_old_lease(broker_.last_hello()[0].lease());
+  resumption->set_lease(77);
+  resumption->set_credential(7);
+  StreamEvent event;
+  event.kind = StreamEvent::Kind::kMessage;
+  event.message = &response;
+  core_->Handle(event);
+  Settle();
+  EXPECT_TRUE(lease.revoked());
+  std::vector<uint64_t> returned;
+  for (const v1::SessionRequest& request : broker_.TakeWritten()) {
+    returned.insert(returned.end(), request.released_leases().begin(),
+                    request.released_leases().end());
+  }
+  EXPECT_THAT(returned, testing::Contains(77));
+}
+
 }  // namespace
 }  // namespace credbroker::client

@@ -205,5 +205,30 @@ TEST_F(ServeLastKnown, AsksOnForACallOfATargetThatWasRetiredWithoutNamingIt) {
   EXPECT_TRUE(call->result->ok());
 }
 
+TEST_F(ServeLastTest, DoesNotServeWhatWasGrantedAsAProbe) {
+  Start();
+  Known();  // names the credential on this stream
+  const TargetId target = DeclareModel("probed");
+  broker_.HoldAcquires(true);
+  auto answer = Ask(target, {}, absl::Seconds(60));
+  v1::SessionResponse response;
+  v1::SessionGrant* grant = response.add_grants();
+  grant->set_call(answer->call);
+  grant->set_lease(broker_.last_lease() + 1);
+  grant->set_credential(1);
+  grant->set_model("probed");
+  grant->set_order(broker_.last_order() + 1);
+  grant->set_probe(true);
+  const absl::Time now = absl::FromUnixNanos(broker_.NowUnixNanos());
+  ToWire(now, grant->mutable_grant_time());
+  ToWire(now + absl::Seconds(120), grant->mutable_expire_time());
+  Deliver(std::move(response));
+  ASSERT_TRUE(answer->answered());
+  ASSERT_TRUE(answer->lease().probe());
+  answer->lease().ReportSuccess();
+  Lose();
+  EXPECT_EQ(LocalReasonOf(Ask(target)->status()), LocalReason::kNothingToServe);
+}
+
 }  // namespace
 }  // namespace credbroker::client
