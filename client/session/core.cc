@@ -155,7 +155,11 @@ void SessionCore::TakeNotes() {
       continue;
     }
     if (note.kind == LeaseNote::Kind::kRenew) {
-      renewals_.push_back({record, note.local_id, note.ttl});
+      if (CanRenew(*record)) {
+        Renew(*record, note.ttl);
+      } else {
+        record->asked_ttl = note.ttl;  // the last word counts, however often it is said
+      }
       continue;
     }
     if (note.kind != LeaseNote::Kind::kEarly && record->serve_count != nullptr) {
@@ -198,16 +202,18 @@ void SessionCore::RenewLeases() {
   renew_look_at_ns_ = After(now_ns_, kRenewLook);
   if (closing_) return;
   book_.ForEach([&](LeaseRecord& record) {
-    if (record.ttl <= absl::ZeroDuration() || record.renewing ||
+    const bool asked = record.asked_ttl > absl::ZeroDuration();
+    if ((record.ttl <= absl::ZeroDuration() && !asked) || record.renewing ||
         record.place.load(std::memory_order_relaxed) != Place::kInUse ||
         record.revoke_reason.load(std::memory_order_relaxed) != 0) {
       return;
     }
+    if (asked && CanRenew(record)) return Renew(record, record.asked_ttl);
+    if (record.ttl <= absl::ZeroDuration()) return;
     const int64_t half = absl::ToInt64Nanoseconds(record.ttl / 2);
     if (now_ns_ < record.expire_boot_ns - half) return;
-    if (record.standing == Standing::kKnown && connection_.up()) {
-      record.renewing = true;
-      renewals_.push_back({&record, record.local_id, record.ttl});
+    if (CanRenew(record)) {
+      Renew(record, record.ttl);
     } else if (record.served_last && record.standing == Standing::kAwaiting) {
       // Nobody to ask: it is presented with this life when the broker is back.
       const absl::Time most = record.grant_time + kMaxLife;
@@ -217,6 +223,16 @@ void SessionCore::RenewLeases() {
       record.expire_unix_ns.store(absl::ToUnixNanos(expires), std::memory_order_relaxed);
     }
   });
+}
+
+bool SessionCore::CanRenew(const LeaseRecord& record) const {
+  return connection_.up() && record.standing == Standing::kKnown && !record.renewing;
+}
+
+void SessionCore::Renew(LeaseRecord& record, absl::Duration ttl) {
+  record.renewing = true;
+  record.asked_ttl = absl::ZeroDuration();
+  renewals_.push_back({&record, record.local_id, ttl});
 }
 
 void SessionCore::SayAnswers() {

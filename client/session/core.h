@@ -104,6 +104,8 @@ class SessionCore {
   absl::StatusOr<Lease> AcquireLost(const AcquireCall& call);
   void ReturnStock();
   void RenewLeases();
+  bool CanRenew(const LeaseRecord& record) const;
+  void Renew(LeaseRecord& record, absl::Duration ttl);
   void SayAnswers();
   void Write();
   bool FillMessage();

@@ -306,7 +306,7 @@ void SessionCore::ReceiveRenewal(const v1::SessionRenewal& renewal) {
     if (expires >= record->grant_time + kMaxLife) record->ttl = absl::ZeroDuration();
     return;
   }
-  record->ttl = absl::ZeroDuration();  // asking again would not help
+  record->ttl = record->asked_ttl = absl::ZeroDuration();  // asking again would not help
   const absl::Status refusal = FromRpcStatus(renewal.refusal());
   if (absl::IsNotFound(refusal) && record->place.load(std::memory_order_relaxed) == Place::kInUse) {
     record->revoke_reason.store(v1::SESSION_REVOCATION_REASON_LEASE_ENDED,

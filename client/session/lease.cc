@@ -29,8 +29,11 @@ v1::ReportItem ToItem(Outcome outcome) {
   return item;
 }
 
+// What a report takes besides its texts: a status alone is not for nothing.
+constexpr size_t kBareReportBytes = 512;
+
 int64_t BytesOf(const v1::ReportItem& item) {
-  size_t bytes = item.body_excerpt().size();
+  size_t bytes = kBareReportBytes + item.error_code().size() + item.body_excerpt().size();
   for (const v1::Header& header : item.headers()) {
     bytes += header.name().size() + header.value().size();
   }

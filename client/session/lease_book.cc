@@ -45,6 +45,7 @@ LeaseRecord* LeaseBook::New() {
   record->local_id = ++last_local_id_;
   record->served_last = false;
   record->renewing = false;
+  record->asked_ttl = absl::ZeroDuration();
   record->standing = Standing::kKnown;
   record->number = 0;
   record->order = 0;

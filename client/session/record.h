@@ -105,7 +105,10 @@ struct LeaseRecord {
   uint64_t order = 0;
   int64_t expire_boot_ns = 0;
   absl::Duration ttl;
+  // A renewal waits to be sent, or for its answer.
   bool renewing = false;
+  // What its holder asked for while that could not be sent; zero: nothing.
+  absl::Duration asked_ttl;
   // With served_last, until it ends: what counts it.
   std::shared_ptr<int> serve_count;
   // Ended by Close under its holder's eyes: stays as it is, and is not used again.

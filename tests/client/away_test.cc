@@ -159,5 +159,49 @@ TEST_F(Away, ALeaseThatIsResumedWithAnotherCredentialGoesBack) {
   EXPECT_THAT(returned, testing::Contains(77));
 }
 
+TEST_F(Away, NoticesCountAgainstTheBoundEvenIfTheySayNoMoreThanAStatus) {
+  options_.max_report_bytes = 64 << 10;
+  StartWith(4);
+  Lease lease = Take();
+  BreakOff();
+  for (int i = 0; i < 1000; ++i) Notice(lease);
+  Settle();
+  EXPECT_EQ(shared_->stats().early_dropped, 1000 - 128);
+  EXPECT_EQ(answers_.size(), 1000 - 128);
+}
+
+TEST_F(Away, ARenewalIsSentOnceWhenTheBrokerIsBackHoweverOftenItWasAskedFor) {
+  StartWith(4);
+  Lease lease = Take();
+  BreakOff();
+  broker_.TakeWritten();
+  for (int i = 1; i <= 1000; ++i) lease.Renew(absl::Seconds(i));
+  Settle();
+  Pass(absl::Seconds(2));
+  std::vector<int64_t> ttls;
+  for (const v1::SessionRequest& request : broker_.TakeWritten()) {
+    for (const v1::SessionRenew& renew : request.renewals()) ttls.push_back(renew.ttl().seconds());
+  }
+  EXPECT_THAT(ttls, testing::ElementsAre(1000));
+}
+
+TEST_F(Away, ARenewalThatIsAskedForWhileAnotherIsOnItsWayFollowsIt) {
+  StartWith(4);
+  Lease lease = Take();
+  broker_.TakeWritten();
+  broker_.SetAnswering(false);
+  for (int i = 1; i <= 1000; ++i) {
+    lease.Renew(absl::Seconds(i));
+    Settle();
+  }
+  broker_.SetAnswering(true);
+  Pass(absl::Seconds(1));
+  std::vector<int64_t> ttls;
+  for (const v1::SessionRequest& request : broker_.TakeWritten()) {
+    for (const v1::SessionRenew& renew : request.renewals()) ttls.push_back(renew.ttl().seconds());
+  }
+  EXPECT_THAT(ttls, testing::ElementsAre(1, 1000));
+}
+
 }  // namespace
 }  // namespace credbroker::client

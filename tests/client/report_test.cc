@@ -234,13 +234,13 @@ TEST_F(Report, LosesHeadersAndBodyBeyondTheBound) {
   }
   Pass(absl::Milliseconds(10), absl::Milliseconds(5));
   EXPECT_EQ(broker_.reports().size(), 40);
-  EXPECT_EQ(shared_->stats().reports_trimmed, 24);
+  EXPECT_EQ(shared_->stats().reports_trimmed, 26);
   size_t with_body = 0;
   for (const auto& report : broker_.reports()) {
     EXPECT_EQ(report.item().http_status(), 500);
     with_body += !report.item().body_excerpt().empty();
   }
-  EXPECT_EQ(with_body, 16);
+  EXPECT_EQ(with_body, 14);
 }
 
 // --- Flush and close ---
