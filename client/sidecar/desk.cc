@@ -131,7 +131,7 @@ Desk::Decision Desk::DecideNow(Face face, const Route& route, const api::Acquire
 }
 
 absl::Status Desk::Keep(Face face, const Route& route, const LeaseId& id,
-                        std::unique_ptr<HeldLease> lease, absl::Duration ttl) {
+                        std::unique_ptr<HeldLease> lease, absl::Duration ttl, Owner owner) {
   const Granting what = lease->served_last()  ? Granting::kServedLast
                         : lease->from_stock() ? Granting::kStock
                                               : Granting::kDirect;
@@ -140,7 +140,11 @@ absl::Status Desk::Keep(Face face, const Route& route, const LeaseId& id,
     Count(face, route, Granting::kAway);
     return client::LocalError(client::LocalReason::kClosed, "the sidecar is stopping");
   }
-  if (!leases_.Put(id, lease, Now() + absl::ToInt64Nanoseconds(ttl))) {
+  const int64_t now = Now();
+  if (!leases_.Put(id, lease,
+                   {.owner = std::string(owner),
+                    .granted = now,
+                    .deadline = now + absl::ToInt64Nanoseconds(ttl)})) {
     lease->Release();
     Count(face, route, Granting::kBusy);
     return client::LocalError(client::LocalReason::kTooManyLeases,
@@ -150,12 +154,26 @@ absl::Status Desk::Keep(Face face, const Route& route, const LeaseId& id,
   return absl::OkStatus();
 }
 
-bool Desk::CopyGrant(const LeaseId& id, api::Grant* grant) {
-  return leases_.Use(id, [grant](HeldLease& lease) { lease.CopyTo(grant); });
+std::optional<absl::Duration> Desk::Left(std::optional<int64_t> deadline) const {
+  if (!deadline.has_value()) return std::nullopt;
+  const int64_t left = *deadline - Now();
+  // It is over, though no tick has seen it yet.
+  if (left <= 0) return std::nullopt;
+  return absl::Nanoseconds(left);
+}
+
+std::optional<absl::Duration> Desk::CopyGrant(const LeaseId& id, api::Grant* grant, Owner owner) {
+  bool revoked = false;
+  const auto left = Left(leases_.Use(id, owner, [&](HeldLease& lease) {
+    revoked = lease.revoked();
+    if (!revoked) lease.CopyTo(grant);
+  }));
+  if (revoked) return std::nullopt;
+  return left;
 }
 
 void Desk::Report(Face face, std::vector<api::ReportItem> items,
-                  std::function<void(api::ReportResponse)> done) {
+                  std::function<void(api::ReportResponse)> done, Owner owner) {
   auto batch = std::make_shared<Batch>();
   batch->deadline = Now() + absl::ToInt64Nanoseconds(options_.advice_patience);
   {
@@ -170,7 +188,7 @@ void Desk::Report(Face face, std::vector<api::ReportItem> items,
   api::ReportResult unused;
   for (size_t i = 0; i < items.size(); ++i) {
     std::string lease_id = items[i].lease_id();
-    if (auto result = ReportOne(face, std::move(items[i]), i, batch); result.has_value()) {
+    if (auto result = ReportOne(face, owner, std::move(items[i]), i, batch); result.has_value()) {
       result->set_lease_id(std::move(lease_id));
       batch->Set(i, *std::move(result));
     }
@@ -186,16 +204,16 @@ void Desk::Report(Face face, std::vector<api::ReportItem> items,
   waiting_.push_back(batch);
 }
 
-std::optional<api::ReportResult> Desk::ReportEarly(Face face, const LeaseId& id,
+std::optional<api::ReportResult> Desk::ReportEarly(Face face, Owner owner, const LeaseId& id,
                                                    api::ReportItem item, size_t index,
                                                    const std::shared_ptr<Batch>& batch) {
   const std::string lease_id = item.lease_id();
-  const bool live = leases_.Use(id, [&](HeldLease& lease) {
+  const auto live = leases_.Use(id, owner, [&](HeldLease& lease) {
     lease.Report(std::move(item), [batch, index, lease_id](const client::ReportAnswer& answer) {
       batch->Set(index, ToResult(lease_id, answer));
     });
   });
-  if (live) {
+  if (live.has_value()) {
     metrics_.reported(face, Reported::kEarly).Increment();
     return std::nullopt;
   }
@@ -204,15 +222,16 @@ std::optional<api::ReportResult> Desk::ReportEarly(Face face, const LeaseId& id,
 }
 
 // The result, if it is known at once.
-std::optional<api::ReportResult> Desk::ReportOne(Face face, api::ReportItem item, size_t index,
+std::optional<api::ReportResult> Desk::ReportOne(Face face, Owner owner, api::ReportItem item,
+                                                 size_t index,
                                                  const std::shared_ptr<Batch>& batch) {
   const std::optional<LeaseId> id = ParseLeaseId(item.lease_id());
   if (!id.has_value()) {
     metrics_.reported(face, Reported::kUnknown).Increment();
     return UnknownResult();
   }
-  if (item.early()) return ReportEarly(face, *id, std::move(item), index, batch);
-  LeaseTable::Taken taken = leases_.Take(*id, LeaseEnd::kReported, Now());
+  if (item.early()) return ReportEarly(face, owner, *id, std::move(item), index, batch);
+  LeaseTable::Taken taken = leases_.Take(*id, owner, LeaseEnd::kReported, Now());
   if (taken.lease == nullptr) {
     if (!taken.ended.has_value()) {
       metrics_.reported(face, Reported::kUnknown).Increment();
@@ -244,24 +263,26 @@ std::optional<api::ReportResult> Desk::ReportOne(Face face, api::ReportItem item
   return std::nullopt;
 }
 
-bool Desk::Release(const std::string& id) {
+bool Desk::Release(const std::string& id, Owner owner) {
   const std::optional<LeaseId> parsed = ParseLeaseId(id);
   if (!parsed.has_value()) return false;
-  LeaseTable::Taken taken = leases_.Take(*parsed, LeaseEnd::kReleased, Now());
+  LeaseTable::Taken taken = leases_.Take(*parsed, owner, LeaseEnd::kReleased, Now());
   if (taken.lease == nullptr) return false;
   taken.lease->Release();
   metrics_.ended(Ending::kReleased).Increment();
   return true;
 }
 
-std::optional<absl::Duration> Desk::Renew(const std::string& id, absl::Duration ttl) {
+std::optional<absl::Duration> Desk::Renew(const std::string& id, absl::Duration ttl, Owner owner) {
   const std::optional<LeaseId> parsed = ParseLeaseId(id);
   if (!parsed.has_value()) return std::nullopt;
-  const bool live = leases_.Use(*parsed, [ttl](HeldLease& lease) { lease.Renew(ttl); });
-  if (!live || !leases_.Prolong(*parsed, Now() + absl::ToInt64Nanoseconds(ttl))) {
-    return std::nullopt;
-  }
-  return ttl;
+  bool revoked = false;
+  const auto left = Left(leases_.Use(*parsed, owner, [&](HeldLease& lease) {
+    revoked = lease.revoked();
+    if (!revoked) lease.Renew(ttl);
+  }));
+  if (!left.has_value() || revoked) return std::nullopt;
+  return Left(leases_.Prolong(*parsed, owner, Now() + absl::ToInt64Nanoseconds(ttl)));
 }
 
 void Desk::Tick() {

@@ -54,21 +54,25 @@ class Desk {
                      absl::Duration timeout);
 
   LeaseId NewId() { return leases_.NewId(); }
-  // Gives the lease out under `id` for `ttl`. RESOURCE_EXHAUSTED: max_leases; UNAVAILABLE:
-  // stopping; then the lease went back and the refusal is counted.
+  // Whose a lease is, or who says something about one: its principal. Empty: the proxies, of the
+  // HTTP face and the access log, which are one.
+  using Owner = absl::string_view;
+  // Gives the lease out under `id` for `ttl`, at most LeaseTable::kMaxLife. RESOURCE_EXHAUSTED:
+  // max_leases; UNAVAILABLE: stopping; then the lease went back and the refusal is counted.
   absl::Status Keep(Face face, const Route& route, const LeaseId& id,
-                    std::unique_ptr<HeldLease> lease, absl::Duration ttl);
-  // Fills `grant` with the live lease `id` once more. False: it is not live.
-  bool CopyGrant(const LeaseId& id, api::Grant* grant);
+                    std::unique_ptr<HeldLease> lease, absl::Duration ttl, Owner owner = {});
+  // Fills `grant` with the live lease `id` once more. What is left of its life; nullopt: it is not
+  // live, or was revoked.
+  std::optional<absl::Duration> CopyGrant(const LeaseId& id, api::Grant* grant, Owner owner = {});
 
   // `items` were checked. `done` gets one result per item, after advice_patience at the latest;
   // advice that did not come by then is that of the built-in policy, by status alone.
   void Report(Face face, std::vector<api::ReportItem> items,
-              std::function<void(api::ReportResponse)> done);
+              std::function<void(api::ReportResponse)> done, Owner owner = {});
   // False: it was not live.
-  bool Release(const std::string& id);
-  // Its new life; nullopt: it is not live.
-  std::optional<absl::Duration> Renew(const std::string& id, absl::Duration ttl);
+  bool Release(const std::string& id, Owner owner = {});
+  // Its new life, which its maximum may cut; nullopt: it is not live, or was revoked.
+  std::optional<absl::Duration> Renew(const std::string& id, absl::Duration ttl, Owner owner = {});
 
   // Ends leases that were not reported in time and reports that wait too long; a few times a
   // second.
@@ -85,10 +89,13 @@ class Desk {
   struct Batch;
 
   Decision Judge(Face face, const Route& route, LeaseOr lease);
-  std::optional<api::ReportResult> ReportOne(Face face, api::ReportItem item, size_t index,
-                                             const std::shared_ptr<Batch>& batch);
-  std::optional<api::ReportResult> ReportEarly(Face face, const LeaseId& id, api::ReportItem item,
-                                               size_t index, const std::shared_ptr<Batch>& batch);
+  std::optional<api::ReportResult> ReportOne(Face face, Owner owner, api::ReportItem item,
+                                             size_t index, const std::shared_ptr<Batch>& batch);
+  std::optional<api::ReportResult> ReportEarly(Face face, Owner owner, const LeaseId& id,
+                                               api::ReportItem item, size_t index,
+                                               const std::shared_ptr<Batch>& batch);
+  // What is left until a deadline of the lease table; nullopt: nothing, or there is none.
+  std::optional<absl::Duration> Left(std::optional<int64_t> deadline) const;
   void Count(Face face, const Route& route, Granting what) {
     metrics_.acquired(face, route.index, what).Increment();
   }

@@ -1,7 +1,6 @@
 #include "client/sidecar/grpc_service.h"
 
 #include <algorithm>
-#include <functional>
 #include <string>
 #include <utility>
 
@@ -58,11 +57,6 @@ void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
       static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
-uint64_t HashOf(const api::AcquireRequest& request) {
-  if (request.request_id().empty()) return 0;
-  return std::hash<std::string>()(request.SerializeAsString());
-}
-
 }  // namespace
 
 class GrpcService::Bound final : public rpc::BoundService {
@@ -84,19 +78,20 @@ class GrpcService::Bound final : public rpc::BoundService {
         [this](auto* c, auto* b, auto* w, auto* q, void* t) {
           raw_.RequestRenew(c, b, w, q, q, t);
         },
-        [this](const rpc::CallInfo&, auto responder) { owner_.Renew(responder); }, 32);
+        [this](const rpc::CallInfo& info, auto responder) { owner_.Renew(info, responder); }, 32);
     set->Unary<api::ReleaseRequest, api::ReleaseResponse>(
         "Release",
         [this](auto* c, auto* b, auto* w, auto* q, void* t) {
           raw_.RequestRelease(c, b, w, q, q, t);
         },
-        [this](const rpc::CallInfo&, auto responder) { owner_.Release(responder); }, 64);
+        [this](const rpc::CallInfo& info, auto responder) { owner_.Release(info, responder); }, 64);
     set->Unary<api::ReportRequest, api::ReportResponse>(
         "Report",
         [this](auto* c, auto* b, auto* w, auto* q, void* t) {
           raw_.RequestReport(c, b, w, q, q, t);
         },
-        [this](const rpc::CallInfo&, auto responder) { owner_.Report(responder); }, kHotCalls);
+        [this](const rpc::CallInfo& info, auto responder) { owner_.Report(info, responder); },
+        kHotCalls);
     sets_.push_back(std::move(set));
   }
 
@@ -119,75 +114,87 @@ std::vector<obs::GrpcMethod> GrpcService::Methods() {
 void GrpcService::Acquire(const rpc::CallInfo& info, AcquireResponder responder) {
   const api::AcquireRequest& request = responder.request();
   if (const auto bad = Check(request)) return responder.Finish(ToGrpc(*bad));
-  const uint64_t arguments = HashOf(request);
-  if (!request.request_id().empty() && AnswerKnown(responder, arguments)) return;
+  uint64_t arguments = 0;
+  if (!request.request_id().empty()) {
+    arguments = RequestBook::HashOf(request);
+    const auto known =
+        requests_.Find(RequestBook::KeyOf(info.principal, request.request_id()), desk_.Now());
+    if (known.has_value()) return AnswerKnown(info.principal, responder, *known, arguments);
+  }
   absl::Duration timeout = info.remaining - kDeadlineMargin;
   const absl::Duration most =
       route_.timeout + (request.has_max_wait() ? ToDuration(request.max_wait()) : route_.max_wait);
   timeout = std::clamp(timeout, absl::Milliseconds(1), most);
   desk_.Decide(Face::kGrpc, route_, request, timeout,
-               [this, responder, arguments](Desk::Decision decision) {
-                 Answer(responder, arguments, std::move(decision));
+               [this, principal = info.principal, responder, arguments](Desk::Decision decision) {
+                 Answer(principal, responder, arguments, std::move(decision));
                });
 }
 
-bool GrpcService::AnswerKnown(AcquireResponder responder, uint64_t arguments) {
-  const auto known = requests_.Find(responder.request().request_id(), desk_.Now());
-  if (!known.has_value()) return false;
-  if (known->arguments != arguments) {
-    responder.Finish(rpc::BadField("request_id",
-                                   "was used before with other arguments; use a new one",
-                                   api::ERROR_REASON_REQUEST_ID_MISMATCH));
-  } else if (!desk_.CopyGrant(known->lease, &responder.reply())) {
-    responder.Finish(
-        rpc::Error(api::ERROR_REASON_REQUEST_ENDED, "the lease of this request_id has ended"));
-  } else {
-    responder.reply().set_lease_id(ToText(known->lease));
-    responder.reply().set_request_id(responder.request().request_id());
-    SetTime(absl::Now() + TtlOf(responder.request()), responder.reply().mutable_expire_time());
-    responder.Finish();
+void GrpcService::AnswerKnown(absl::string_view principal, AcquireResponder responder,
+                              const RequestBook::Known& known, uint64_t arguments) {
+  if (known.arguments != arguments) {
+    return responder.Finish(rpc::BadField("request_id",
+                                          "was used before with other arguments; use a new one",
+                                          api::ERROR_REASON_REQUEST_ID_MISMATCH));
   }
-  return true;
+  api::Grant& grant = responder.reply();
+  const auto left = desk_.CopyGrant(known.lease, &grant, principal);
+  if (!left.has_value()) {
+    client::WipeSecrets(&grant);
+    return responder.Finish(
+        rpc::Error(api::ERROR_REASON_REQUEST_ENDED, "the lease of this request_id has ended"));
+  }
+  grant.set_lease_id(ToText(known.lease));
+  grant.set_request_id(responder.request().request_id());
+  SetTime(absl::Now() + *left, grant.mutable_expire_time());
+  responder.Finish();
 }
 
-void GrpcService::Answer(AcquireResponder responder, uint64_t arguments, Desk::Decision decision) {
+void GrpcService::Answer(absl::string_view principal, AcquireResponder responder,
+                         uint64_t arguments, Desk::Decision decision) {
   if (decision.kind != Desk::Decision::Kind::kLease) {
     return responder.Finish(ToGrpc(decision.refusal));
   }
   const api::AcquireRequest& request = responder.request();
   const absl::Duration ttl = TtlOf(request);
   const LeaseId id = desk_.NewId();
-  if (!request.request_id().empty()) {
-    const int64_t now = desk_.Now();
-    const auto first = requests_.Add(request.request_id(), {arguments, id}, now,
-                                     now + absl::ToInt64Nanoseconds(ttl + kRequestRetention));
-    if (first.has_value()) {
-      // The same call came twice at once: both get what the first one got.
-      decision.lease->Release();
-      AnswerKnown(responder, arguments);
-      return;
-    }
-  }
   api::Grant& grant = responder.reply();
   decision.lease->CopyTo(&grant);
   grant.set_lease_id(ToText(id));
   grant.set_request_id(request.request_id());
   SetTime(absl::Now() + ttl, grant.mutable_expire_time());
-  const absl::Status kept = desk_.Keep(Face::kGrpc, route_, id, std::move(decision.lease), ttl);
+  const absl::Status kept =
+      desk_.Keep(Face::kGrpc, route_, id, std::move(decision.lease), ttl, principal);
   if (!kept.ok()) {
     client::WipeSecrets(&grant);
     return responder.Finish(ToGrpc(kept));
   }
+  if (!request.request_id().empty()) {
+    // Once it is live: a refusal is not remembered, and nobody is told that it has ended before it
+    // began.
+    const int64_t now = desk_.Now();
+    const auto first =
+        requests_.Add(RequestBook::KeyOf(principal, request.request_id()), {arguments, id}, now,
+                      now + absl::ToInt64Nanoseconds(ttl + kRequestRetention));
+    if (first.has_value()) {
+      // The same call came twice at once: both get what the first one got.
+      client::WipeSecrets(&grant);
+      desk_.Release(ToText(id), principal);
+      return AnswerKnown(principal, responder, *first, arguments);
+    }
+  }
   responder.Finish();
 }
 
-void GrpcService::Renew(rpc::Responder<api::RenewRequest, api::RenewResponse> responder) {
+void GrpcService::Renew(const rpc::CallInfo& info,
+                        rpc::Responder<api::RenewRequest, api::RenewResponse> responder) {
   const api::RenewRequest& request = responder.request();
   if (request.has_ttl()) {
     if (const auto bad = CheckTtl(request.ttl())) return responder.Finish(ToGrpc(*bad));
   }
   const absl::Duration ttl = request.has_ttl() ? ToDuration(request.ttl()) : kDefaultTtl;
-  const auto renewed = desk_.Renew(request.lease_id(), ttl);
+  const auto renewed = desk_.Renew(request.lease_id(), ttl, info.principal);
   if (!renewed.has_value()) {
     return responder.Finish(rpc::Error(api::ERROR_REASON_NO_SUCH_LEASE,
                                        "no such lease: it ended, expired, or is not of here"));
@@ -196,15 +203,17 @@ void GrpcService::Renew(rpc::Responder<api::RenewRequest, api::RenewResponse> re
   responder.Finish();
 }
 
-void GrpcService::Release(rpc::Responder<api::ReleaseRequest, api::ReleaseResponse> responder) {
+void GrpcService::Release(const rpc::CallInfo& info,
+                          rpc::Responder<api::ReleaseRequest, api::ReleaseResponse> responder) {
   if (responder.request().lease_id().empty()) {
     return responder.Finish(rpc::BadField("lease_id", "is required"));
   }
-  responder.reply().set_released(desk_.Release(responder.request().lease_id()));
+  responder.reply().set_released(desk_.Release(responder.request().lease_id(), info.principal));
   responder.Finish();
 }
 
-void GrpcService::Report(rpc::Responder<api::ReportRequest, api::ReportResponse> responder) {
+void GrpcService::Report(const rpc::CallInfo& info,
+                         rpc::Responder<api::ReportRequest, api::ReportResponse> responder) {
   const api::ReportRequest& request = responder.request();
   if (request.items().empty() || request.items_size() > kMaxItems) {
     return responder.Finish(rpc::BadField("items", "needs 1 to 256 entries"));
@@ -214,11 +223,13 @@ void GrpcService::Report(rpc::Responder<api::ReportRequest, api::ReportResponse>
       return responder.Finish(ToGrpc(*bad, absl::StrCat("items[", i, "].")));
     }
   }
-  desk_.Report(Face::kGrpc, {request.items().begin(), request.items().end()},
-               [responder](api::ReportResponse response) {
-                 responder.reply().Swap(&response);
-                 responder.Finish();
-               });
+  desk_.Report(
+      Face::kGrpc, {request.items().begin(), request.items().end()},
+      [responder](api::ReportResponse response) {
+        responder.reply().Swap(&response);
+        responder.Finish();
+      },
+      info.principal);
 }
 
 }  // namespace credbroker::sidecar

@@ -30,12 +30,17 @@ class GrpcService final : public rpc::RpcService {
   using AcquireResponder = rpc::Responder<api::AcquireRequest, api::Grant>;
 
   void Acquire(const rpc::CallInfo& info, AcquireResponder responder);
-  // Whether a lease of before answers this call.
-  bool AnswerKnown(AcquireResponder responder, uint64_t arguments);
-  void Answer(AcquireResponder responder, uint64_t arguments, Desk::Decision decision);
-  void Renew(rpc::Responder<api::RenewRequest, api::RenewResponse> responder);
-  void Release(rpc::Responder<api::ReleaseRequest, api::ReleaseResponse> responder);
-  void Report(rpc::Responder<api::ReportRequest, api::ReportResponse> responder);
+  // Answers with the lease its request_id got before. `principal` outlives the call.
+  void AnswerKnown(absl::string_view principal, AcquireResponder responder,
+                   const RequestBook::Known& known, uint64_t arguments);
+  void Answer(absl::string_view principal, AcquireResponder responder, uint64_t arguments,
+              Desk::Decision decision);
+  void Renew(const rpc::CallInfo& info,
+             rpc::Responder<api::RenewRequest, api::RenewResponse> responder);
+  void Release(const rpc::CallInfo& info,
+               rpc::Responder<api::ReleaseRequest, api::ReleaseResponse> responder);
+  void Report(const rpc::CallInfo& info,
+              rpc::Responder<api::ReportRequest, api::ReportResponse> responder);
 
   Desk& desk_;
   const Route& route_;

@@ -39,6 +39,8 @@ class HeldLease {
   // Made from the last known material while the broker was away.
   virtual bool served_last() const = 0;
   virtual bool from_stock() const = 0;
+  // It ended at the broker, or the credential is gone: not to be used any more.
+  virtual bool revoked() const = 0;
   // With an empty lease_id; secrets included.
   virtual void CopyTo(api::Grant* grant) const = 0;
 

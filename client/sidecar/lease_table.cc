@@ -1,5 +1,6 @@
 #include "client/sidecar/lease_table.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/escaping.h"
@@ -41,16 +42,26 @@ LeaseTable::LeaseTable(Options options) : options_(std::move(options)) {}
 
 LeaseId LeaseTable::NewId() { return {options_.random(), options_.random()}; }
 
-bool LeaseTable::Put(const LeaseId& id, std::unique_ptr<HeldLease>& lease, int64_t deadline) {
+void LeaseTable::Cap(Terms& terms) {
+  terms.deadline = std::min(terms.deadline, terms.granted + absl::ToInt64Nanoseconds(kMaxLife));
+}
+
+bool LeaseTable::Put(const LeaseId& id, std::unique_ptr<HeldLease>& lease, Terms terms) {
   if (live_.fetch_add(1, std::memory_order_relaxed) >= options_.max_leases) {
     live_.fetch_sub(1, std::memory_order_relaxed);
     return false;
   }
   Shard& shard = ShardOf(id);
   client::MutexLock lock(shard.mutex);
-  shard.live.insert_or_assign(id, Live{std::move(lease), deadline});
-  shard.deadlines.emplace(deadline, id);
+  Cap(terms);
+  shard.deadlines.emplace(terms.deadline, id);
+  shard.live.insert_or_assign(id, Live{std::move(lease), std::move(terms)});
   return true;
+}
+
+LeaseTable::Live* LeaseTable::FindLive(Shard& shard, const LeaseId& id, absl::string_view owner) {
+  const auto found = shard.live.find(id);
+  return found == shard.live.end() || found->second.terms.owner != owner ? nullptr : &found->second;
 }
 
 std::unique_ptr<HeldLease> LeaseTable::Remove(Shard& shard, const LeaseId& id, LeaseEnd how,
@@ -58,7 +69,8 @@ std::unique_ptr<HeldLease> LeaseTable::Remove(Shard& shard, const LeaseId& id, L
   const auto found = shard.live.find(id);
   if (found == shard.live.end()) return nullptr;
   std::unique_ptr<HeldLease> lease = std::move(found->second.lease);
-  shard.deadlines.erase({found->second.deadline, id});
+  shard.deadlines.erase({found->second.terms.deadline, id});
+  std::string owner = std::move(found->second.terms.owner);
   shard.live.erase(found);
   live_.fetch_sub(1, std::memory_order_relaxed);
   while (!shard.ended_order.empty() &&
@@ -67,19 +79,25 @@ std::unique_ptr<HeldLease> LeaseTable::Remove(Shard& shard, const LeaseId& id, L
     shard.ended_order.pop_front();
   }
   if (options_.ended_retention > absl::ZeroDuration()) {
-    shard.ended[id].how = how;
+    Ended& ended = shard.ended[id];
+    ended.owner = std::move(owner);
+    ended.how = how;
     shard.ended_order.emplace_back(now + absl::ToInt64Nanoseconds(options_.ended_retention), id);
   }
   return lease;
 }
 
-LeaseTable::Taken LeaseTable::Take(const LeaseId& id, LeaseEnd how, int64_t now) {
+LeaseTable::Taken LeaseTable::Take(const LeaseId& id, absl::string_view owner, LeaseEnd how,
+                                   int64_t now) {
   Taken taken;
   Shard& shard = ShardOf(id);
   client::MutexLock lock(shard.mutex);
-  taken.lease = Remove(shard, id, how, now);
-  if (taken.lease != nullptr) return taken;
-  if (const auto found = shard.ended.find(id); found != shard.ended.end()) {
+  if (FindLive(shard, id, owner) != nullptr) {
+    taken.lease = Remove(shard, id, how, now);
+    return taken;
+  }
+  const auto found = shard.ended.find(id);
+  if (found != shard.ended.end() && found->second.owner == owner) {
     taken.ended = found->second.how;
     taken.answer = found->second.answer;
   }
@@ -94,24 +112,27 @@ void LeaseTable::SetAnswer(const LeaseId& id, const api::ReportResult& answer) {
   }
 }
 
-bool LeaseTable::Use(const LeaseId& id, absl::FunctionRef<void(HeldLease&)> use) {
+std::optional<int64_t> LeaseTable::Use(const LeaseId& id, absl::string_view owner,
+                                       absl::FunctionRef<void(HeldLease&)> use) {
   Shard& shard = ShardOf(id);
   client::MutexLock lock(shard.mutex);
-  const auto found = shard.live.find(id);
-  if (found == shard.live.end()) return false;
-  use(*found->second.lease);
-  return true;
+  Live* live = FindLive(shard, id, owner);
+  if (live == nullptr) return std::nullopt;
+  use(*live->lease);
+  return live->terms.deadline;
 }
 
-bool LeaseTable::Prolong(const LeaseId& id, int64_t deadline) {
+std::optional<int64_t> LeaseTable::Prolong(const LeaseId& id, absl::string_view owner,
+                                           int64_t deadline) {
   Shard& shard = ShardOf(id);
   client::MutexLock lock(shard.mutex);
-  const auto found = shard.live.find(id);
-  if (found == shard.live.end()) return false;
-  shard.deadlines.erase({found->second.deadline, id});
-  found->second.deadline = deadline;
-  shard.deadlines.emplace(deadline, id);
-  return true;
+  Live* live = FindLive(shard, id, owner);
+  if (live == nullptr) return std::nullopt;
+  shard.deadlines.erase({live->terms.deadline, id});
+  live->terms.deadline = deadline;
+  Cap(live->terms);
+  shard.deadlines.emplace(live->terms.deadline, id);
+  return live->terms.deadline;
 }
 
 std::vector<std::unique_ptr<HeldLease>> LeaseTable::TakeExpired(int64_t now, size_t max) {

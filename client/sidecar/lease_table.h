@@ -1,8 +1,9 @@
 // The leases this sidecar gave out, by the ids it made up for them, until they are reported,
 // released, or nobody reported them in time.
 //
-// An id is 128 random bits: unguessable, and of no use to anyone but this process. Ended ids are
-// remembered for a while, so that a repeated report is told from an unknown one.
+// An id is 128 random bits: unguessable, and of no use to anyone but this process. A lease is its
+// owner's: to others its id is an unknown one, live or ended. Ended ids are remembered for a while,
+// so that a repeated report is told from an unknown one.
 //
 // Thread-safety: every member may be called from any thread.
 #ifndef CREDBROKER_CLIENT_SIDECAR_LEASE_TABLE_H_
@@ -57,10 +58,20 @@ class LeaseTable {
   };
   explicit LeaseTable(Options options);
 
+  // The broker's hard maximum of a lease's life.
+  static constexpr absl::Duration kMaxLife = absl::Hours(1);
+
+  // Times are nanoseconds of the boot clock.
+  struct Terms {
+    std::string owner;  // a principal; empty: the proxies, whose calls have none
+    int64_t granted = 0;
+    int64_t deadline = 0;
+  };
+
   LeaseId NewId();
-  // Keeps `lease` until `deadline` (boot clock, nanoseconds). False, and the lease is untouched:
-  // there are max_leases already.
-  bool Put(const LeaseId& id, std::unique_ptr<HeldLease>& lease, int64_t deadline);
+  // Keeps `lease` until its deadline, or kMaxLife after it was granted. False, and the lease is
+  // untouched: there are max_leases already.
+  bool Put(const LeaseId& id, std::unique_ptr<HeldLease>& lease, Terms terms);
 
   struct Taken {
     std::unique_ptr<HeldLease> lease;  // null: it is not live
@@ -68,14 +79,16 @@ class LeaseTable {
     api::ReportResult answer;          // the first report's, as far as it is known
   };
   // Takes a live lease out; it counts as ended by `how`.
-  Taken Take(const LeaseId& id, LeaseEnd how, int64_t now);
+  Taken Take(const LeaseId& id, absl::string_view owner, LeaseEnd how, int64_t now);
   // What the broker answered to the report of an ended lease.
   void SetAnswer(const LeaseId& id, const api::ReportResult& answer);
 
-  // Runs `use` on a live lease, alone. False: it is not live.
-  bool Use(const LeaseId& id, absl::FunctionRef<void(HeldLease&)> use);
-  // Moves its deadline. False: it is not live.
-  bool Prolong(const LeaseId& id, int64_t deadline);
+  // Runs `use` on a live lease, alone. Its deadline; nullopt: it is not live.
+  std::optional<int64_t> Use(const LeaseId& id, absl::string_view owner,
+                             absl::FunctionRef<void(HeldLease&)> use);
+  // Moves its deadline, to kMaxLife after it was granted at the latest. The new one; nullopt: it is
+  // not live.
+  std::optional<int64_t> Prolong(const LeaseId& id, absl::string_view owner, int64_t deadline);
 
   // Leases whose deadline is over, at most `max` of them; they count as expired.
   std::vector<std::unique_ptr<HeldLease>> TakeExpired(int64_t now, size_t max);
@@ -90,9 +103,10 @@ class LeaseTable {
 
   struct Live {
     std::unique_ptr<HeldLease> lease;
-    int64_t deadline = 0;
+    Terms terms;
   };
   struct Ended {
+    std::string owner;
     LeaseEnd how = LeaseEnd::kReported;
     api::ReportResult answer;
   };
@@ -104,7 +118,11 @@ class LeaseTable {
     std::deque<std::pair<int64_t, LeaseId>> ended_order ABSL_GUARDED_BY(mutex);  // forget when
   };
 
+  static void Cap(Terms& terms);
   Shard& ShardOf(const LeaseId& id) { return shards_[id.low % kShards]; }
+  // Null: it is not live, or another's.
+  Live* FindLive(Shard& shard, const LeaseId& id, absl::string_view owner)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   std::unique_ptr<HeldLease> Remove(Shard& shard, const LeaseId& id, LeaseEnd how, int64_t now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
 

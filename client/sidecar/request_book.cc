@@ -1,6 +1,28 @@
 #include "client/sidecar/request_book.h"
 
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+
 namespace credbroker::sidecar {
+
+std::string RequestBook::KeyOf(absl::string_view principal, absl::string_view request_id) {
+  return absl::StrCat(principal, absl::string_view("\0", 1), request_id);
+}
+
+uint64_t RequestBook::HashOf(const api::AcquireRequest& request) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    // Else a map's entries come as they lie in memory.
+    coded.SetSerializationDeterministic(true);
+    request.SerializeToCodedStream(&coded);
+  }
+  return std::hash<std::string>()(bytes);
+}
 
 // In the order of arrival: an id with a short ttl behind one with a long one is kept a little
 // longer, which harms nobody.
@@ -11,22 +33,21 @@ void RequestBook::Forget(int64_t now) {
   }
 }
 
-std::optional<RequestBook::Known> RequestBook::Find(const std::string& request_id, int64_t now) {
+std::optional<RequestBook::Known> RequestBook::Find(const std::string& key, int64_t now) {
   client::MutexLock lock(mutex_);
   Forget(now);
-  const auto found = known_.find(request_id);
+  const auto found = known_.find(key);
   if (found == known_.end()) return std::nullopt;
   return found->second;
 }
 
-std::optional<RequestBook::Known> RequestBook::Add(const std::string& request_id,
-                                                   const Known& known, int64_t now,
-                                                   int64_t forget) {
+std::optional<RequestBook::Known> RequestBook::Add(const std::string& key, const Known& known,
+                                                   int64_t now, int64_t forget) {
   client::MutexLock lock(mutex_);
   Forget(now);
-  const auto [entry, added] = known_.try_emplace(request_id, known);
+  const auto [entry, added] = known_.try_emplace(key, known);
   if (!added) return entry->second;
-  order_.emplace_back(forget, request_id);
+  order_.emplace_back(forget, key);
   return std::nullopt;
 }
 

@@ -36,6 +36,7 @@ class SessionLease final : public HeldLease {
   const std::string& provider() const override { return lease_.provider(); }
   bool served_last() const override { return lease_.served_last(); }
   bool from_stock() const override { return lease_.from_stock(); }
+  bool revoked() const override { return lease_.revoked(); }
   void CopyTo(api::Grant* grant) const override { lease_.CopyTo(grant); }
 
   void Renew(absl::Duration ttl) override { lease_.Renew(ttl); }

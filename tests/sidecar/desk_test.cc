@@ -159,6 +159,70 @@ TEST_F(DeskTest, KeepsARenewedLease) {
   EXPECT_EQ(office_.desk->live(), 0u);
 }
 
+TEST_F(DeskTest, KeepsNoLeaseLongerThanAnHour) {
+  const std::string lease = Give(office_, absl::Minutes(50));
+  office_.clock->Advance(absl::Minutes(40));
+  EXPECT_EQ(office_.desk->Renew(lease, absl::Minutes(50)), absl::Minutes(20));
+  api::Grant grant;
+  EXPECT_EQ(office_.desk->CopyGrant(*ParseLeaseId(lease), &grant), absl::Minutes(20));
+  office_.clock->Advance(absl::Minutes(20));
+  EXPECT_FALSE(office_.desk->Renew(lease, absl::Minutes(50)).has_value()) << "nobody ended it yet";
+  office_.desk->Tick();
+  EXPECT_EQ(office_.desk->live(), 0u);
+  EXPECT_EQ(office_.source.seen.expired, 1);
+}
+
+TEST_F(DeskTest, GivesARevokedLeaseOutNoMoreAndDoesNotRenewIt) {
+  const std::string lease = Give(office_);
+  office_.source.seen.revoked = true;
+  api::Grant grant;
+  EXPECT_FALSE(office_.desk->CopyGrant(*ParseLeaseId(lease), &grant).has_value());
+  EXPECT_EQ(grant.credential_id(), "");
+  EXPECT_FALSE(office_.desk->Renew(lease, absl::Seconds(60)).has_value());
+  EXPECT_TRUE(office_.source.seen.renewed.empty());
+  // What became of it is still to be told.
+  EXPECT_EQ(Report(office_, Item(lease, 200)).results(0).disposition(),
+            api::REPORT_DISPOSITION_ACCEPTED);
+}
+
+TEST_F(DeskTest, TakesALeaseOfAnotherPrincipalForAnUnknownOne) {
+  auto decision = Decide(office_, Face::kGrpc);
+  const LeaseId id = office_.desk->NewId();
+  ASSERT_TRUE(office_.desk
+                  ->Keep(Face::kGrpc, office_.routes.defaults(), id, std::move(decision.lease),
+                         absl::Minutes(1), "unix:/a")
+                  .ok());
+  const std::string lease = ToText(id);
+  const auto report = [&](bool early, Desk::Owner owner) {
+    api::ReportItem item = Item(lease, 200);
+    item.set_early(early);
+    api::ReportDisposition disposition = api::REPORT_DISPOSITION_UNSPECIFIED;
+    office_.desk->Report(
+        Face::kGrpc, {item},
+        [&](const api::ReportResponse& response) {
+          disposition = response.results(0).disposition();
+        },
+        owner);
+    return disposition;
+  };
+  for (const char* other : {"unix:/b", "loopback", ""}) {
+    api::Grant grant;
+    EXPECT_FALSE(office_.desk->CopyGrant(id, &grant, other).has_value());
+    EXPECT_FALSE(office_.desk->Renew(lease, absl::Minutes(1), other).has_value());
+    EXPECT_FALSE(office_.desk->Release(lease, other));
+    EXPECT_EQ(report(true, other), api::REPORT_DISPOSITION_UNKNOWN);
+    EXPECT_EQ(report(false, other), api::REPORT_DISPOSITION_UNKNOWN);
+  }
+  EXPECT_EQ(office_.desk->live(), 1u);
+  EXPECT_TRUE(office_.source.seen.reports.empty());
+  api::Grant grant;
+  EXPECT_TRUE(office_.desk->CopyGrant(id, &grant, "unix:/a").has_value());
+  EXPECT_TRUE(office_.desk->Renew(lease, absl::Minutes(1), "unix:/a").has_value());
+  EXPECT_EQ(report(false, "unix:/a"), api::REPORT_DISPOSITION_ACCEPTED);
+  EXPECT_EQ(report(false, "unix:/a"), api::REPORT_DISPOSITION_DUPLICATE);
+  EXPECT_EQ(report(false, "unix:/b"), api::REPORT_DISPOSITION_UNKNOWN);
+}
+
 TEST_F(DeskTest, LetsALeaseGoOnAfterAnEarlyNotice) {
   const std::string lease = Give(office_);
   api::ReportItem early = Item(lease, 200);

@@ -35,6 +35,7 @@ class FakeClock final : public client::Clock {
 struct Seen {
   int released = 0;  // by Release or by dying
   int expired = 0;
+  bool revoked = false;  // all of them
   std::vector<absl::Duration> renewed;
   std::vector<api::ReportItem> reports;
   // Reports that wait for the broker's answer.
@@ -69,6 +70,7 @@ class FakeLease final : public HeldLease {
   const std::string& provider() const override { return credential_.provider; }
   bool served_last() const override { return credential_.served_last; }
   bool from_stock() const override { return credential_.from_stock; }
+  bool revoked() const override { return seen_.revoked; }
   void CopyTo(api::Grant* grant) const override { grant->set_credential_id(credential_.id); }
 
   void Renew(absl::Duration ttl) override { seen_.renewed.push_back(ttl); }

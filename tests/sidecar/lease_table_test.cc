@@ -44,23 +44,23 @@ TEST(LeaseIdText, IsOneTextForEachId) {
 TEST_F(LeaseTableTest, ForgetsEndedLeasesAfterTheirTime) {
   const LeaseId id = table_.NewId();
   auto lease = Lease();
-  ASSERT_TRUE(table_.Put(id, lease, 100));
-  EXPECT_NE(table_.Take(id, LeaseEnd::kReported, 0).lease, nullptr);
-  EXPECT_EQ(table_.Take(id, LeaseEnd::kReported, 1).ended, LeaseEnd::kReported);
+  ASSERT_TRUE(table_.Put(id, lease, {.deadline = 100}));
+  EXPECT_NE(table_.Take(id, "", LeaseEnd::kReported, 0).lease, nullptr);
+  EXPECT_EQ(table_.Take(id, "", LeaseEnd::kReported, 1).ended, LeaseEnd::kReported);
   // Others that end later push out what is too old.
   for (int i = 0; i < 100; ++i) {
     const LeaseId next = table_.NewId();
     auto another = Lease();
-    ASSERT_TRUE(table_.Put(next, another, 100));
-    table_.Take(next, LeaseEnd::kReleased, 10'000'000'000);
+    ASSERT_TRUE(table_.Put(next, another, {.deadline = 100}));
+    table_.Take(next, "", LeaseEnd::kReleased, 10'000'000'000);
   }
-  EXPECT_FALSE(table_.Take(id, LeaseEnd::kReported, 1).ended.has_value());
+  EXPECT_FALSE(table_.Take(id, "", LeaseEnd::kReported, 1).ended.has_value());
 }
 
 TEST_F(LeaseTableTest, ExpiresInBoundedSteps) {
   for (int i = 0; i < 100; ++i) {
     auto lease = Lease();
-    ASSERT_TRUE(table_.Put(table_.NewId(), lease, i));
+    ASSERT_TRUE(table_.Put(table_.NewId(), lease, {.deadline = i}));
   }
   EXPECT_EQ(table_.TakeExpired(49, 30).size(), 30u);
   EXPECT_EQ(table_.TakeExpired(49, 30).size(), 20u);
@@ -79,6 +79,27 @@ TEST(RequestBook, RemembersTheFirstLeaseOfARequest) {
   EXPECT_EQ(first->lease, (LeaseId{2, 3}));
   EXPECT_TRUE(book.Find("r", 99).has_value());
   EXPECT_FALSE(book.Find("r", 100).has_value());
+}
+
+TEST(RequestBook, KnowsTheSameIdOfAnotherPrincipalForAnotherOne) {
+  RequestBook book;
+  const std::string key = RequestBook::KeyOf("unix:/a", "r");
+  EXPECT_FALSE(book.Add(key, {1, {2, 3}}, 0, 100).has_value());
+  EXPECT_TRUE(book.Find(RequestBook::KeyOf("unix:/a", "r"), 1).has_value());
+  EXPECT_FALSE(book.Find(RequestBook::KeyOf("unix:/b", "r"), 1).has_value());
+  EXPECT_FALSE(book.Find(RequestBook::KeyOf("unix:/", "ar"), 1).has_value());
+}
+
+TEST(RequestBook, HashesARequestTheSameInWhateverOrderItsLabelsAre) {
+  api::AcquireRequest one;
+  api::AcquireRequest other;
+  for (int i = 0; i < 100; ++i) {
+    (*one.mutable_labels())[absl::StrCat("k", i)] = "v";
+    (*other.mutable_labels())[absl::StrCat("k", 99 - i)] = "v";
+  }
+  EXPECT_EQ(RequestBook::HashOf(one), RequestBook::HashOf(other));
+  (*other.mutable_labels())["k0"] = "w";
+  EXPECT_NE(RequestBook::HashOf(one), RequestBook::HashOf(other));
 }
 
 }  // namespace
