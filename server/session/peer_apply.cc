@@ -46,6 +46,7 @@ void SessionPeer::Apply(const v1::SessionRequest& message) {
   Ask(message);
   host_.engine().Apply(batch_);
   Answer(message);
+  batch_.acquires.clear();  // what was to be called later holds this peer
   Cancel(message);
   ReadOn();
 }

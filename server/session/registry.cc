@@ -46,10 +46,19 @@ void SessionRegistry::Start(uint64_t epoch) {
       marker_until_ = former_lost_ + now_terms.grace;
     }
   }
+  {
+    engine::MutexLock lock(marker_link_->mutex);
+    marker_link_->registry = this;
+  }
   engine_.sessions().SetListener(this);
 }
 
-void SessionRegistry::Stop() { engine_.sessions().SetListener(nullptr); }
+void SessionRegistry::Stop() {
+  engine_.sessions().SetListener(nullptr);
+  engine::MutexLock lock(marker_link_->mutex);
+  marker_link_->registry = nullptr;
+  while (marker_link_->running > 0) marker_link_->idle.Wait(marker_link_->mutex);
+}
 
 void SessionRegistry::SetTerms(Terms terms) {
   engine::MutexLock lock(config_mutex_);

@@ -51,7 +51,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   // for acknowledgements is done.
   void GoAway(absl::Duration spread, absl::string_view reason);
   void EndAll(const grpc::Status& status);
-  // Hears no more from the engine.
+  // Hears no more from the engine: nothing of it runs here after this.
   void Stop();
 
   // For sessions opened from now on.
@@ -137,7 +137,16 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   void OnMarker(bool live, const absl::Status& status);
   std::shared_ptr<const Peers> peers() const;
 
+  // What became of the marker may be told when the registry is gone: a store may take its time.
+  struct MarkerLink {
+    engine::Mutex mutex;
+    engine::CondVar idle;
+    SessionRegistry* registry ABSL_GUARDED_BY(mutex) = nullptr;  // null: gone
+    int running ABSL_GUARDED_BY(mutex) = 0;
+  };
+
   engine::Engine& engine_;
+  const std::shared_ptr<MarkerLink> marker_link_ = std::make_shared<MarkerLink>();
   Counters counters_;
   std::atomic<int64_t> queued_{0};
   std::atomic<uint64_t> epoch_{0};

@@ -123,8 +123,18 @@ bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers&
 // --- the marker ---
 
 void SessionRegistry::SetMarker(bool live) {
-  engine_.SetSessionsLive(
-      live, [this, live](const absl::StatusOr<bool>& result) { OnMarker(live, result.status()); });
+  engine_.SetSessionsLive(live, [link = marker_link_, live](const absl::StatusOr<bool>& result) {
+    SessionRegistry* registry = nullptr;
+    {
+      engine::MutexLock lock(link->mutex);
+      registry = link->registry;
+      if (registry == nullptr) return;
+      ++link->running;
+    }
+    registry->OnMarker(live, result.status());
+    engine::MutexLock lock(link->mutex);
+    if (--link->running == 0) link->idle.NotifyAll();
+  });
 }
 
 void SessionRegistry::OnMarker(bool live, const absl::Status& status) {

@@ -349,6 +349,7 @@ TEST_F(RegistryTest, DisablingWaitsForClientsOfTheProcessBefore) {
     Client before(*registry_);
     before.Hello();
     before.Stock(1);
+    before.Break();
     RestartAll();
   }
   ASSERT_TRUE(SetIntent("a", false).ok());
