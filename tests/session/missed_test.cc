@@ -174,13 +174,7 @@ TEST_F(MissedTest, WhereTooMuchWasRevokedToKnowAGrantIsRevokedWithIt) {
   for (size_t i = 0; i <= MissedRevocations::kMax; ++i) {
     auto document = std::make_shared<core::Document>(*engine::MakeDocument(absl::StrCat("b", i)));
     document->group = "other";
-    engine::Answer<core::CredentialView> created;
-    engine_->Create({.caller = {.actor = "ops"},
-                     .document = document,
-                     .secret = engine::MakeSecret("sk-1"),
-                     .intent = {}},
-                    created.done());
-    ASSERT_TRUE(created.Get().ok());
+    CreateOf(std::move(document));
   }
   Client client(*registry_);
   client.Hello();

@@ -120,9 +120,12 @@ class SessionTest : public engine::EngineTest {
   void CreateCapped(const std::string& id, int cap) {
     auto document = std::make_shared<core::Document>(*engine::MakeDocument(id));
     document->max_in_flight = cap;
+    CreateOf(std::move(document));
+  }
+  void CreateOf(std::shared_ptr<const core::Document> document) {
     engine::Answer<core::CredentialView> created;
     engine_->Create({.caller = {.actor = "ops"},
-                     .document = document,
+                     .document = std::move(document),
                      .secret = engine::MakeSecret("sk-1"),
                      .intent = {}},
                     created.done());
