@@ -167,11 +167,14 @@ bool AcceptsGzip(absl::string_view accept_encoding) {
 
 std::string RequestHead::Rewritten() const {
   std::string text = absl::StrCat(method, " ", target, " HTTP/1.1\r\n");
-  bool gzip = false;
+  bool gzip = false, host = false;
   for (const auto& [name, value] : headers) {
+    host = host || absl::EqualsIgnoreCase(name, "host");
     if (absl::EqualsIgnoreCase(name, "accept-encoding")) gzip = gzip || AcceptsGzip(value);
     if (!IsDropped(name)) absl::StrAppend(&text, name, ": ", value, "\r\n");
   }
+  // HTTP/1.0 may have none, 1.1 has one, empty where nothing is known (RFC 9112 section 3.2).
+  if (!host) text += "Host:\r\n";
   if (gzip) text += "Accept-Encoding: gzip\r\n";
   if (CarriesBody(method)) absl::StrAppend(&text, "Content-Length: ", content_length, "\r\n");
   if (!keep_alive) text += "Connection: close\r\n";
