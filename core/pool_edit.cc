@@ -294,6 +294,7 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     return;
   }
   Record& record = records.at(slot);
+  const bool was_disabled = record.standing.state == State::kDisabled;
   bool health_changed = false;
   if (row.intent) record.intent = std::make_shared<const Intent>(*row.intent);
   if (row.intent && Fault("enable_clears_policy")) record.auth = AuthHealth::kOk;
@@ -327,6 +328,12 @@ void PoolState::Install(const RowEdit& row, Effects& effects) {
     ReplaceDocument(slot, row.document, effects);
   }
   Rederive(slot, row.why, principal_names.Ref(row.actor), effects);
+  // Who disables it may wait until nobody hands it out. What was told when something else disabled
+  // it may still be on its way to some; they have this one to acknowledge then.
+  if (row.intent && !row.intent->enabled && was_disabled && !Fault("disable_tells_once")) {
+    Revoke(record, kNoModel, RevokeReason::kDisabled, record.standing.cause,
+           record.standing.returns_ns, effects);
+  }
   if (health_changed) {
     EmitHealth(slot, row.why, std::nullopt, effects);
   } else {

@@ -78,6 +78,7 @@ void NaivePool::Installed(const core::RowEdit& row, const core::Effects& effects
   } else {
     NaiveCredential& c = credentials_.at(row.id);
     if (row.intent) c.intent = *row.intent;
+    if (row.intent && !row.intent->enabled) disabling_.insert(c.uid);
     if (row.material != nullptr) c.material = row.material;
     if (row.secret != nullptr || row.reset) {
       for (auto& [model, scope] : c.scopes) {

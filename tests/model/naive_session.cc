@@ -248,6 +248,7 @@ void NaivePool::Told(const core::Effects& effects) {
   const bool listened =
       std::exchange(listening_, std::any_of(sessions_.begin(), sessions_.end(),
                                             [](const auto& entry) { return entry.second.open; }));
+  const std::set<uint64_t> disabling = std::exchange(disabling_, {});
   for (const core::Revoked& revoked : effects.revoked) {
     const uint64_t uid = revoked.uid.number(), covers = revoked.covers.number();
     const std::string what =
@@ -278,8 +279,8 @@ void NaivePool::Told(const core::Effects& effects) {
   told_lease_ = newest_lease_;
   held_by_sessions_.swap(held);
   if (effects.changes.empty()) return;  // a look at the whole fleet after each timer is too slow
-  // Whoever waits for a disable is told, even where it was not to be handed out before, and so is
-  // who only remembers the material.
+  // Whoever waits for a disable is told, even where it was not to be handed out before or was
+  // disabled by something else, and so is who only remembers the material.
   const auto told = [&](uint64_t uid, RevokeReason reason) {
     return std::any_of(effects.revoked.begin(), effects.revoked.end(), [&](const auto& revoked) {
       return revoked.uid.number() == uid && revoked.reason == reason;
@@ -294,7 +295,8 @@ void NaivePool::Told(const core::Effects& effects) {
     return held.contains(uid) || (uids_.contains(uid) && listening_ && listened);
   };
   for (uint64_t uid : disabled) {
-    Expect(disabled_.contains(uid) || !known(uid) || told(uid, RevokeReason::kDisabled),
+    const bool before = disabled_.contains(uid) && !disabling.contains(uid);
+    Expect(before || !known(uid) || told(uid, RevokeReason::kDisabled),
            absl::StrCat("the disabling of ", uid, " was not told to sessions"));
   }
   for (uint64_t uid : uids_) {

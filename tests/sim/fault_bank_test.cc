@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "old_epoch_accepted", "round_robin_stands", "lost_session_keeps_slots",
                       "adoption_above_cap", "stock_of_capped", "stock_of_lower_tier",
                       "stock_probes", "covers_too_low", "foreign_session_accepted",
-                      "cap_keeps_stock", "forgotten_counts_again"),
+                      "cap_keeps_stock", "forgotten_counts_again", "disable_tells_once"),
     [](const auto& row) { return std::string(row.param); });
 
 }  // namespace
