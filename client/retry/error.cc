@@ -24,6 +24,7 @@ absl::StatusCode CodeOf(LocalReason reason) {
       return absl::StatusCode::kUnavailable;
     case LocalReason::kServeLastBusy:
     case LocalReason::kTooManyLeases:
+    case LocalReason::kTooManyTargets:
       return absl::StatusCode::kResourceExhausted;
     case LocalReason::kClosed:
       return absl::StatusCode::kFailedPrecondition;

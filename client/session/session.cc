@@ -94,10 +94,11 @@ Session::~Session() { Close(absl::Seconds(1)).IgnoreError(); }
 absl::StatusOr<TargetId> Session::Declare(Target target) {
   if (absl::Status bad = CheckTarget(target); !bad.ok()) return bad;
   SessionShared& shared = runner_->shared();
-  const TargetId id = shared.TakeTargetId();
+  const TargetId id = shared.TakeTargetId(BytesOf(target));
   if (id == 0) {
-    return LocalError(LocalReason::kInvalidArgument,
-                      absl::StrCat("a session has at most ", kMaxTargets, " targets"));
+    return LocalError(LocalReason::kTooManyTargets,
+                      absl::StrCat("a session has at most ", kMaxTargets, " targets, which need ",
+                                   SessionShared::kMaxTargetBytes >> 20, " MiB together"));
   }
   if (!shared.Run(
           [id, target = std::move(target)](SessionCore& core) { core.Declare(id, target); })) {

@@ -79,14 +79,24 @@ std::vector<SessionShared::Command> SessionShared::TakeCommands() {
   return std::exchange(commands_, {});
 }
 
-TargetId SessionShared::TakeTargetId() {
+TargetId SessionShared::TakeTargetId(size_t bytes) {
   MutexLock lock(mutex_);
-  if (used_targets_ < kMaxTargets) return ++used_targets_;
-  if (free_targets_.empty()) return 0;
-  // The one that is free for longest.
-  const TargetId id = free_targets_.front();
-  free_targets_.erase(free_targets_.begin());
-  return id;
+  if (used_targets_ < kMaxTargets && all_target_bytes_ + bytes <= kMaxTargetBytes) {
+    target_bytes_.push_back(bytes);
+    all_target_bytes_ += bytes;
+    return ++used_targets_;
+  }
+  // The one that is free for longest of those that make room.
+  for (auto it = free_targets_.begin(); it != free_targets_.end(); ++it) {
+    const TargetId id = *it;
+    size_t& own = target_bytes_[id - 1];
+    if (all_target_bytes_ - own + bytes > kMaxTargetBytes) continue;
+    all_target_bytes_ += bytes - own;
+    own = bytes;
+    free_targets_.erase(it);
+    return id;
+  }
+  return 0;
 }
 
 void SessionShared::GiveTargetId(TargetId id) {

@@ -57,7 +57,9 @@ class SessionShared : public std::enable_shared_from_this<SessionShared> {
   // A number for a call.
   uint64_t NextCall() { return next_call_.fetch_add(1, std::memory_order_relaxed); }
   // 0: all are in use.
-  TargetId TakeTargetId();
+  // For a target of so many bytes; 0: there is no room for it.
+  TargetId TakeTargetId(size_t bytes);
+  static constexpr size_t kMaxTargetBytes = size_t{2} << 20;  // as the broker counts
   // REQUIRES: the target was retired.
   void GiveTargetId(TargetId id);
   bool valid() const { return Now() < valid_until_ns_.load(std::memory_order_acquire); }
@@ -105,6 +107,9 @@ class SessionShared : public std::enable_shared_from_this<SessionShared> {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<TargetId> free_targets_ ABSL_GUARDED_BY(mutex_);
   TargetId used_targets_ ABSL_GUARDED_BY(mutex_) = 0;
+  // By id - 1; also of free ones, which the broker remembers until they are declared anew.
+  std::vector<size_t> target_bytes_ ABSL_GUARDED_BY(mutex_);
+  size_t all_target_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   SessionStats stats_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -40,6 +40,13 @@ absl::Status CheckTarget(const Target& target) {
   return absl::OkStatus();
 }
 
+size_t BytesOf(const Target& target) {
+  size_t bytes = 256 + target.group.size() + target.model.size();
+  for (const std::string& provider : target.providers) bytes += 64 + provider.size();
+  for (const auto& [key, value] : target.labels) bytes += 64 + key.size() + value.size();
+  return bytes;
+}
+
 absl::Status CheckSessionOptions(const SessionOptions& options) {
   if (options.client.size() > 128) return Bad("client: at most 128 bytes");
   if (options.instance.size() > 128) return Bad("instance: at most 128 bytes");

@@ -12,6 +12,8 @@ namespace credbroker::client {
 
 // INVALID_ARGUMENT naming the field.
 absl::Status CheckTarget(const Target& target);
+// What it needs of the broker, as session.proto counts it.
+size_t BytesOf(const Target& target);
 absl::Status CheckSessionOptions(const SessionOptions& options);
 
 }  // namespace credbroker::client

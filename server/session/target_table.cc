@@ -14,7 +14,23 @@ absl::string_view SuffixOf(absl::string_view model) {
   return canonical.size() < model.size() ? model.substr(end) : absl::string_view();
 }
 
-void TargetTable::Define(const v1::SessionTarget& target, core::SessionId session) {
+namespace {
+
+// As session.proto says.
+size_t BytesOf(const v1::SessionTarget& target) {
+  size_t bytes = 256 + target.group().size() + target.model().size();
+  for (const std::string& provider : target.providers()) bytes += 64 + provider.size();
+  for (const auto& [key, value] : target.labels()) bytes += 64 + key.size() + value.size();
+  return bytes;
+}
+
+}  // namespace
+
+bool TargetTable::Define(const v1::SessionTarget& target, core::SessionId session) {
+  const Target* const before = Find(target.target());
+  const size_t others = bytes_ - (before == nullptr ? 0 : BytesOf(before->declared));
+  const size_t bytes = others + BytesOf(target);
+  if (bytes > kMaxBytes) return false;
   std::unique_ptr<Target>& place = targets_[target.target()];
   place = std::make_unique<Target>();
   place->declared = target;
@@ -34,6 +50,8 @@ void TargetTable::Define(const v1::SessionTarget& target, core::SessionId sessio
   command.session = session;
   command.for_stock = true;
   place->suffix = std::string(SuffixOf(declared.model()));
+  bytes_ = bytes;
+  return true;
 }
 
 const TargetTable::Target* TargetTable::Find(uint32_t target) const {

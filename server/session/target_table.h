@@ -33,8 +33,11 @@ class TargetTable {
     std::string suffix;          // of the model
   };
 
-  // REQUIRES: it was checked.
-  void Define(const v1::SessionTarget& target, core::SessionId session);
+  // Of all of them, each as session.proto counts it.
+  static constexpr size_t kMaxBytes = size_t{2} << 20;
+
+  // False: there is no room for it, and nothing was changed. REQUIRES: it was checked.
+  bool Define(const v1::SessionTarget& target, core::SessionId session);
   // Null: not declared.
   const Target* Find(uint32_t target) const;
   // A command for one call of a target, with what `request` says of its own. Borrows from both and
@@ -45,6 +48,7 @@ class TargetTable {
  private:
   const absl::string_view principal_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<Target>> targets_;
+  size_t bytes_ = 0;  // of all that are declared
 };
 
 }  // namespace credbroker::session

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "client/session/core.h"
 #include "client/session/shared.h"
+#include "client/session/target_check.h"
 #include "credbroker/client/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -85,7 +86,7 @@ class SessionTest : public testing::Test {
 
   TargetId Declare(Target target = {}) {
     if (target.providers.empty()) target.providers = {"openai"};
-    const TargetId id = shared_->TakeTargetId();
+    const TargetId id = shared_->TakeTargetId(BytesOf(target));
     core_->Declare(id, target);
     Settle();
     return id;

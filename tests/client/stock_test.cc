@@ -385,5 +385,19 @@ TEST_F(Direct, LeaseInUseIsRenewedAtHalfItsLife) {
   EXPECT_GT(lease.expire_time(), first + absl::Seconds(55));
 }
 
+TEST_F(Stock, TargetsTakeNoMoreRoomThanTheBrokerGivesThem) {
+  Start();
+  const size_t large = SessionShared::kMaxTargetBytes / 4;
+  const TargetId first = shared_->TakeTargetId(large);
+  for (int i = 0; i < 3; ++i) EXPECT_NE(shared_->TakeTargetId(large), 0u);
+  EXPECT_EQ(shared_->TakeTargetId(1), 0u);
+  // The broker remembers it until another takes its place.
+  shared_->GiveTargetId(first);
+  EXPECT_EQ(shared_->TakeTargetId(large + 1), 0u);
+  EXPECT_EQ(shared_->TakeTargetId(large - 300), first);
+  EXPECT_NE(shared_->TakeTargetId(300), 0u);
+  EXPECT_EQ(shared_->TakeTargetId(1), 0u);
+}
+
 }  // namespace
 }  // namespace credbroker::client

@@ -38,6 +38,9 @@ enum class LocalReason {
   kServeLastBusy,
   // [RESOURCE_EXHAUSTED] SessionOptions.max_leases live or unprocessed leases; end some.
   kTooManyLeases,
+  // [RESOURCE_EXHAUSTED] The session's targets are too many, or need too much together; retire
+  // some.
+  kTooManyTargets,
   // [FAILED_PRECONDITION] The session was closed.
   kClosed,
   // [CANCELLED] The caller cancelled it.

@@ -117,8 +117,9 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // INVALID_ARGUMENT naming the field; RESOURCE_EXHAUSTED beyond 4,096 targets. Does not wait. What
-  // only the broker can judge (no such group ...) is said by Acquire.
+  // INVALID_ARGUMENT naming the field; RESOURCE_EXHAUSTED (kTooManyTargets) beyond 4,096 targets or
+  // 2 MiB of them, counted as session.proto says. Does not wait. What only the broker can judge (no
+  // such group ...) is said by Acquire.
   absl::StatusOr<TargetId> Declare(Target target);
   // Returns its stock; the id may be given to another target later. Acquires under way go on.
   void Retire(TargetId target);
