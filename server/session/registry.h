@@ -130,7 +130,7 @@ class SessionRegistry final : public SessionHost, public engine::SessionListener
   using Ends = std::vector<std::pair<std::shared_ptr<SessionPeer>, grpc::Status>>;
   void SweepArriving(absl::Time now, absl::Duration ttl, Ends& ends)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers& gone)
+  void SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers& silent, Peers& gone)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetMarker(bool live);

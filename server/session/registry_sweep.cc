@@ -29,7 +29,7 @@ void SessionRegistry::Sweep() {
   std::vector<Awaited> settled;  // let go of without the lock
   std::vector<SettlementHold> former;
   Ends ends;
-  std::vector<std::shared_ptr<SessionPeer>> gone;
+  Peers silent, gone;
   bool clear_marker = false, set_marker = false;
   {
     engine::MutexLock lock(mutex_);
@@ -39,7 +39,7 @@ void SessionRegistry::Sweep() {
       const auto here = it++;
       Entry& entry = here->second;
       if (entry.open) {
-        changed = SweepOpen(entry, now, ends, gone) || changed;
+        SweepOpen(entry, now, ends, silent, gone);
         continue;
       }
       if (now >= entry.lost) {
@@ -69,6 +69,16 @@ void SessionRegistry::Sweep() {
     }
   }
   for (const auto& [peer, status] : ends) peer->End(status);
+  // Once its stream is ended no ping is answered any more: what its client was told last is known.
+  if (!silent.empty()) {
+    engine::MutexLock lock(mutex_);
+    for (const auto& peer : silent) {
+      const auto found = entries_.find(peer->id());
+      if (found == entries_.end()) continue;
+      if (found->second.peer == peer && found->second.open) Detach(found->second);
+    }
+    Publish();
+  }
   for (const auto& peer : gone) peer->Cut();
   if (clear_marker) SetMarker(false);
   if (set_marker) SetMarker(true);
@@ -91,33 +101,32 @@ void SessionRegistry::SweepArriving(absl::Time now, absl::Duration ttl, Ends& en
   }
 }
 
-// Returns whether it is open no more.
-bool SessionRegistry::SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers& gone) {
+void SessionRegistry::SweepOpen(Entry& entry, absl::Time now, Ends& ends, Peers& silent,
+                                Peers& gone) {
   const absl::Duration ttl = entry.promised.ttl;
   if (entry.peer->last_heard() + ttl <= now) {
     counters_.silent.Increment();
     ends.emplace_back(entry.peer, rpc::Error(v1::ERROR_REASON_DEADLINE,
                                              "nothing was heard for the session's ttl; resume it"));
     ending_.emplace_back(entry.peer, now);
-    Detach(entry);
-    return true;
+    silent.push_back(entry.peer);
+    return;
   }
   if (!entry.peer->ended()) {
     const SessionPeer::Behind behind = entry.peer->BehindSince(now - ttl);
-    if (behind == SessionPeer::Behind::kNothing) return false;
+    if (behind == SessionPeer::Behind::kNothing) return;
     counters_.cut.Increment();
     ends.emplace_back(entry.peer, DoesNotRead(behind == SessionPeer::Behind::kReading
                                                   ? "time a message may wait for its reader"
                                                   : "time a revocation may go unacknowledged"));
     entry.ended = now;
-    return false;
+    return;
   }
   if (entry.ended == absl::InfiniteFuture()) {
     entry.ended = now;
   } else if (entry.ended + kEndPatience <= now) {
     gone.push_back(entry.peer);
   }
-  return false;
 }
 
 // --- the marker ---
