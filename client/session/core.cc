@@ -254,7 +254,7 @@ void SessionCore::Publish() {
   stats_.reports_trimmed = counts.trimmed;
   stats_.early_dropped = counts.early_dropped;
   stats_.live_leases = book_.size();
-  shared_->SetValidUntil(connection_.valid_until_ns());
+  Extend();
   shared_->Publish(stats_);
 }
 

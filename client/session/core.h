@@ -70,6 +70,8 @@ class SessionCore {
   void FillHello();
   static void FillResumed(const LeaseRecord& record, v1::SessionResumedLease* lease);
   void OnWelcome(const v1::SessionWelcome& welcome);
+  // Stock may be handed out for as long as the connection says.
+  void Extend();
   void Resume(const google::protobuf::RepeatedPtrField<v1::SessionResumption>& resumptions);
   // Flags them, takes them out of stock, and tells.
   void Refuse(const std::vector<LeaseRecord*>& records);
@@ -131,6 +133,9 @@ class SessionCore {
   bool writing_ = false;
   bool half_closed_ = false;
   Hello hello_ = Hello::kNone;
+  // The broker did not know the session, and what was presented is not all answered yet: the broker
+  // counts on it that what it refuses is not handed out longer than the session before allowed.
+  bool fresh_ = false;
   std::vector<LeaseRecord*> hello_leases_;
   size_t hello_next_ = 0;
   // Served since the hello, with their local_id: to be presented beside it.

@@ -103,10 +103,15 @@ void SessionCore::OnWelcome(const v1::SessionWelcome& welcome) {
   if (!first) ++stats_.reconnects;
   connection_.Welcomed(welcome, now_ns_);
   if (!welcome.resumed()) {
+    fresh_ = true;
     serve_last_.ForgetOrders();
     book_.ForgetOrders();
   }
-  // Before anybody hears of it.
+}
+
+void SessionCore::Extend() {
+  if (fresh_ && (!connection_.up() || book_.presented() > 0)) return;
+  fresh_ = false;
   shared_->SetValidUntil(connection_.valid_until_ns());
 }
 

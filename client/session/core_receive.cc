@@ -39,15 +39,16 @@ void SessionCore::OnMessage(v1::SessionResponse& message) {
   const size_t presented = book_.presented();
   Resume(message.resumptions());
   Revoke(message.revocations());
+  if (message.has_welcome()) Extend();  // before anybody hears of it
   for (const v1::SessionStock& stock : message.stocks()) ReceiveStock(stock);
   for (const v1::SessionGrant& grant : message.grants()) ReceiveGrant(grant);
   for (const v1::SessionReportResult& result : message.results()) ends_.Result(result);
   for (const v1::SessionRenewal& renewal : message.renewals()) ReceiveRenewal(renewal);
   if (message.pong() != 0) {
     connection_.Ponged(message.pong());
-    shared_->SetValidUntil(connection_.valid_until_ns());
     // Answers come in order: what was presented before this ping and not answered never will be.
     if (settle_ping_ != 0 && message.pong() >= settle_ping_) Refuse(book_.TakeAllPresented());
+    Extend();
   }
   // With the resumptions came what became of their credentials.
   if (book_.presented() == 0) ends_.SettleDoubts();

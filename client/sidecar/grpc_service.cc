@@ -176,7 +176,7 @@ void GrpcService::Answer(absl::string_view principal, AcquireResponder responder
     const int64_t now = desk_.Now();
     const auto first =
         requests_.Add(RequestBook::KeyOf(principal, request.request_id()), {arguments, id}, now,
-                      now + absl::ToInt64Nanoseconds(ttl + kRequestRetention));
+                      now + absl::ToInt64Nanoseconds(LeaseTable::kMaxLife + kRequestRetention));
     if (first.has_value()) {
       // The same call came twice at once: both get what the first one got.
       client::WipeSecrets(&grant);

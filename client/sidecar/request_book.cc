@@ -24,8 +24,7 @@ uint64_t RequestBook::HashOf(const api::AcquireRequest& request) {
   return std::hash<std::string>()(bytes);
 }
 
-// In the order of arrival: an id with a short ttl behind one with a long one is kept a little
-// longer, which harms nobody.
+// In the order of arrival.
 void RequestBook::Forget(int64_t now) {
   while (!order_.empty() && (order_.front().first <= now || order_.size() >= kMax)) {
     known_.erase(order_.front().second);

@@ -30,7 +30,8 @@ class RequestBook {
   static uint64_t HashOf(const api::AcquireRequest& request);
 
   std::optional<Known> Find(const std::string& key, int64_t now);
-  // Remembers until `forget` (boot clock, nanoseconds). The one that was first, if it is known
+  // Remembers until `forget` (boot clock, nanoseconds), or until kMax others came. A lease may be
+  // renewed: to be remembered for as long as it can live. The one that was first, if it is known
   // already: then nothing is changed.
   std::optional<Known> Add(const std::string& key, const Known& known, int64_t now, int64_t forget);
 

@@ -150,6 +150,31 @@ TEST_F(Connect, PresentsManyLeasesInSeveralMessages) {
   }
 }
 
+TEST_F(Connect, StockLivesNoLongerThanBeforeUntilABrokerThatRestartedAnsweredForAllOfIt) {
+  Start();
+  const TargetId target = DeclareStock(8), direct = DeclareStock(0, 0);
+  std::vector<Lease> held;
+  for (int i = 0; i < 1200; ++i) held.push_back(TakeDirect(direct));
+  broker_.Restart();
+  broker_.SetReachable(false);
+  broker_.Break();
+  Pass(absl::Seconds(10));
+  EXPECT_TRUE(shared_->TakeStock(target).has_value());
+  broker_.SetReachable(true);
+  while (shared_->state() != ConnectionState::kConnected) {
+    clock_->Advance(absl::Milliseconds(10));
+    core_->Step();
+    StreamEvent event = broker_.Poll(absl::ZeroDuration());
+    core_->Handle(event);
+  }
+  // Welcomed, and the answer to the rest of the hello is not read yet: what it refuses may have
+  // been disabled, and whoever waited for that was told that it is handed out no more.
+  clock_->Advance(absl::Seconds(6));
+  EXPECT_FALSE(shared_->TakeStock(target).has_value());
+  Settle();
+  EXPECT_TRUE(shared_->TakeStock(target).has_value());
+}
+
 TEST_F(Connect, FlagsALeaseInUseThatWasRefusedAndDropsOneInStock) {
   Start();
   const TargetId target = DeclareStock(4);
