@@ -121,6 +121,7 @@ void EngineSessions::Look(absl::Span<IssuedView> views) const {
 std::string EngineSessions::Ticket(const core::Issued& issued, absl::string_view principal) const {
   core::LeaseClaims claims;
   claims.epoch = state_.context_.epoch;
+  claims.seq = core::LeaseSeq(issued.document->revision);  // it is no lease's
   claims.uid = issued.material->uid;
   claims.material_version = issued.material->version;
   claims.kind = issued.document->kind;
@@ -131,12 +132,14 @@ std::string EngineSessions::Ticket(const core::Issued& issued, absl::string_view
   return state_.tickets_->Encode(claims);
 }
 
-std::optional<core::LeaseClaims> EngineSessions::OpenTicket(absl::string_view ticket,
-                                                            absl::string_view principal) const {
+std::optional<EngineSessions::TicketClaims> EngineSessions::OpenTicket(
+    absl::string_view ticket, absl::string_view principal) const {
   if (!state_.serving()) return std::nullopt;
-  std::optional<core::LeaseClaims> claims = state_.tickets_->Decode(ticket);
+  const std::optional<core::LeaseClaims> claims = state_.tickets_->Decode(ticket);
   if (!claims.has_value() || claims->principal != principal) return std::nullopt;
-  return claims;
+  return TicketClaims{.uid = claims->uid,
+                      .material_version = claims->material_version,
+                      .revision = claims->seq.number()};
 }
 
 }  // namespace credbroker::engine

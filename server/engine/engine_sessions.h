@@ -156,9 +156,14 @@ class EngineSessions {
 
   // Proves to a later process that `principal` was told of this credential.
   std::string Ticket(const core::Issued& issued, absl::string_view principal) const;
+  struct TicketClaims {
+    core::Uid uid;
+    uint64_t material_version = 0;
+    uint64_t revision = 0;  // of the document
+  };
   // What it proves; nothing if it is not ours or another principal's.
-  std::optional<core::LeaseClaims> OpenTicket(absl::string_view ticket,
-                                              absl::string_view principal) const;
+  std::optional<TicketClaims> OpenTicket(absl::string_view ticket,
+                                         absl::string_view principal) const;
 
  private:
   EngineState& state_;

@@ -20,9 +20,10 @@ namespace credbroker::session {
 class KnownCredentials {
  public:
   struct Entry {
-    uint32_t index = 0;    // in the stream, from 1; 0: not known
-    bool changed = false;  // to be sent anew
-    uint64_t version = 0;  // of the material sent last; 0: none yet
+    uint32_t index = 0;     // in the stream, from 1; 0: not known
+    bool changed = false;   // to be sent anew
+    uint64_t version = 0;   // of the material sent last; 0: none yet
+    uint64_t revision = 0;  // of the document then
   };
 
   // Null: not known.

@@ -170,6 +170,7 @@ void SessionPeer::Introduce(Views& views) {
 void SessionPeer::SendCredential(KnownCredentials::Entry& entry, const core::Issued& issued) {
   if (entry.version > issued.material->version) return;  // a newer one went out meanwhile
   entry.version = issued.material->version;
+  entry.revision = issued.document->revision;
   FillCredential(issued, entry.index, host_.engine().Ticket(issued, principal_),
                  issued.document->base_url.empty()
                      ? host_.BaseUrlOf(issued.document->provider, issued.document->kind)

@@ -167,6 +167,7 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
     core::LeaseSeq order;
     std::string model;
     bool adopted = false;
+    uint64_t revision = 0;  // adopted: of its credential's document, as its client knows it
   };
   // False: the stream is over.
   bool AnswerResumed(const std::vector<Resumed>& resumed, const ResumedLeases& leases);
@@ -183,6 +184,10 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   void Ask(const v1::SessionRequest& message);
   void AskAcquire(const v1::SessionAcquire& acquire);
   bool MayHold(size_t more);
+  static bool MayPark(const core::AcquireCommand& command);
+  void Cancel(const v1::SessionRequest& message);
+
+  // peer_answer.cc
   void Answer(const v1::SessionRequest& message);
   void AnswerStocks(const v1::SessionRequest& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AnswerAcquires(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -190,7 +195,6 @@ class SessionPeer : public std::enable_shared_from_this<SessionPeer> {
   void AnswerOne(uint64_t call, const core::AcquireReply& reply, absl::string_view suffix,
                  absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GiveBack();
-  void Cancel(const v1::SessionRequest& message);
   void OnWoken(uint64_t call, const std::string& suffix, const core::AcquireReply& reply);
   void Count();
 

@@ -188,6 +188,16 @@ bool SessionPeer::AnswerResumed(const std::vector<Resumed>& resumed, const Resum
       Revoke(revoked, index);
     }
   }
+  // What was drawn in a process before may have been for another group, model or label.
+  absl::flat_hash_set<core::Uid> changed;
+  for (const Resumed& lease : resumed) {
+    const uint32_t index = lease.adopted ? IndexOf(lease.uid) : 0;
+    if (index == 0 || lease.revision == known_.Find(lease.uid)->revision) continue;
+    if (!changed.insert(lease.uid).second) continue;
+    Revoke(
+        {.uid = lease.uid, .model = "", .covers = newest_, .reason = core::RevokeReason::kChanged},
+        index);
+  }
   if (wire_ == nullptr || ended_) return false;
   RememberAdopted(resumed, leases);
   return true;
@@ -246,6 +256,7 @@ SessionPeer::Resumed SessionPeer::ResumeOne(const v1::SessionResumedLease& lease
   if (reply.result != core::AdoptResult::kAdopted) return out;
   ++leases_;
   out.adopted = true;
+  out.revision = claims->revision;
   out.lease = engine::LeaseNumber(reply.seq, reply.cell);
   out.uid = claims->uid;
   out.order = reply.seq;

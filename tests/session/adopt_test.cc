@@ -147,6 +147,31 @@ TEST_F(AdoptTest, AnAdoptedLeaseThatTheNextHelloDoesNotNameIsReleased) {
   EXPECT_EQ(Stats().pool.session_leases, 0u);
 }
 
+TEST_F(AdoptTest, WhatChangedBeforeItsClientCameBackVoidsItsStock) {
+  ASSERT_TRUE(Create("a").ok());
+  ASSERT_TRUE(Create("b").ok());
+  std::string old_id;
+  const v1::SessionResumedLease one = LeaseOfBefore(&old_id);
+  const v1::SessionResumedLease other = LeaseOfBefore(&old_id);
+  RestartAll();
+  const auto move = [](core::Document& document) {
+    document.group = "elsewhere";
+    return absl::OkStatus();
+  };
+  engine::Answer<core::CredentialView> moved;
+  engine_->Update({.caller = {.actor = "ops"}, .id = "a", .etag = "", .patch = move}, moved.done());
+  ASSERT_TRUE(moved.Get().ok());
+  Client after(*registry_);
+  const v1::SessionResponse answer = after.Hello(old_id, {one, other});
+  ASSERT_EQ(answer.resumptions_size(), 2);
+  ASSERT_NE(answer.resumptions(0).lease(), 0u) << "the call goes on";
+  ASSERT_NE(answer.resumptions(1).lease(), 0u);
+  ASSERT_EQ(answer.revocations_size(), 1) << "the other one did not change";
+  EXPECT_EQ(answer.revocations(0).credential(), answer.resumptions(0).credential());
+  EXPECT_EQ(answer.revocations(0).reason(), v1::SESSION_REVOCATION_REASON_CHANGED);
+  EXPECT_GE(answer.revocations(0).covers(), answer.resumptions(0).order());
+}
+
 TEST_F(AdoptTest, AStreamThatIsOverAdoptsNothing) {
   ASSERT_TRUE(Create("a").ok());
   std::string id;

@@ -253,6 +253,31 @@ TEST_F(PeerTest, WhatNoCorrectClientSendsEndsTheStreamAndNobodyElses) {
   EXPECT_EQ(good.Stock(1).stocks(0).leases_size(), 1);
 }
 
+TEST_F(PeerTest, TargetsOfASessionTakeNoMoreRoomThanTheyMay) {
+  Client client(*registry_), other(*registry_);
+  client.Hello();
+  other.Hello();
+  const auto declare = [](v1::SessionRequest& request, uint32_t target) {
+    v1::SessionTarget* out = request.add_targets();
+    out->set_target(target);
+    for (int i = 0; i < 16; ++i) out->add_providers(std::string(60, static_cast<char>('a' + i)));
+    out->set_model(std::string(256, 'm'));
+  };
+  // One that is declared again takes the place of what it was.
+  for (int i = 0; i < 10; ++i) {
+    v1::SessionRequest request = client.Next();
+    for (uint32_t target = 1; target <= 500; ++target) declare(request, target);
+    client.Ask(request);
+    ASSERT_FALSE(client.wire.end.has_value());
+  }
+  v1::SessionRequest request = client.Next();
+  for (uint32_t target = 501; target <= 1'500; ++target) declare(request, target);
+  client.Ask(request);
+  ASSERT_TRUE(client.wire.end.has_value());
+  EXPECT_EQ(client.wire.end->error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(other.wire.end.has_value());
+}
+
 TEST_F(PeerTest, StopsReadingWhileTheClientDoesNot) {
   for (int i = 0; i < 64; ++i)
     ASSERT_TRUE(Create("c" + std::to_string(i), std::string(16'000, 'k')).ok());
