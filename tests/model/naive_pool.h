@@ -193,7 +193,7 @@ class NaivePool {
   std::map<uint64_t, NaiveSession> sessions_;
   uint64_t newest_session_ = 0, newest_lease_ = 0, told_lease_ = 0;
   std::set<uint64_t> held_by_sessions_, disabled_, uids_;  // after the command before
-  std::set<uint64_t> disabling_;  // what an operator disabled since then
+  std::set<uint64_t> disabling_;                           // what an operator disabled since then
   bool listening_ = false;                                 // a session was open then
   std::map<std::string, NaiveBinding> bindings_;
   uint64_t binding_version_ = 0;
