@@ -116,7 +116,7 @@ class Stopped(fixture.SidecarCase):
         self.assertEqual(capped.headers.get('authorization'), 'Bearer key-capped', capped)
         until('stock', lambda: self.lease().headers.get('authorization') == 'Bearer key-stocked' and
               self.sidecar.metrics()['credbroker_sidecar_stock_leases'] > 1)
-        self.sidecar.signal(signal.SIGSTOP)
+        self.sidecar.freeze()
         stopped = time.monotonic()
         # Asked while it cannot answer: these lie in its socket when it wakes.
         waiting = []
@@ -181,7 +181,7 @@ class Disable(fixture.SidecarCase):
         other = self.enter(sidecar_module.Sidecar(self.broker, self.configuration()))
         self.assertEqual(self.lease().status, 204)
         self.assertEqual(other.lease(self.path).status, 204)
-        self.sidecar.signal(signal.SIGSTOP)
+        self.sidecar.freeze()
         began = time.monotonic()
         self.client.call('AdminService.Disable', {'id': self.name('a'), 'wait': True}, 20)
         took = time.monotonic() - began

@@ -42,9 +42,16 @@ class SidecarCase(cases.BrokerCase):
         return self.sidecar.lease(self.path, **more)
 
     def wait_for_state(self, name, state, seconds=5):
-        return until(f'{name} {state}', lambda: (
-            self.status(name) if self.status(name)['state'] == 'CREDENTIAL_STATE_' + state
-            else None), seconds)
+        def reached():
+            try:
+                status = self.status(name)
+            except clients.RpcError as error:
+                # Of a broker that was killed: gRPC finds out with the first call that fails.
+                if error.code != 'UNAVAILABLE':
+                    raise
+                return None
+            return status if status['state'] == 'CREDENTIAL_STATE_' + state else None
+        return until(f'{name} {state}', reached, seconds)
 
     def in_flight(self, *names):
         return sum(self.status(name).get('inFlight', 0) for name in names)

@@ -1,5 +1,6 @@
 """The real sidecar as a child process, before a real broker."""
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -94,6 +95,17 @@ class Sidecar:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def freeze(self):
+        """SIGSTOP; each thread stops when it is its turn to run, which takes a while on a busy
+        machine: until then it serves."""
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = f'/proc/{self.process.pid}/task'
+
+        def stopped(task):
+            with open(f'{tasks}/{task}/stat', encoding='ascii') as stat:
+                return stat.read().rpartition(')')[2].split()[0] == 'T'
+        until('every thread is stopped', lambda: all(map(stopped, os.listdir(tasks))), 5)
 
     def kill(self):
         """kill -9."""
