@@ -49,9 +49,9 @@ class Process:
 
 
 class Broker(Process):
-    """The real server with its embedded store, in a folder of its own."""
+    """The real server with its embedded store, in a folder of its own. `extra`: more YAML."""
 
-    def __init__(self, context, folder):
+    def __init__(self, context, folder, extra=""):
         os.makedirs(folder, exist_ok=True)
         self.folder = folder
         self.target = f"unix:{folder}/broker.sock"
@@ -64,7 +64,7 @@ class Broker(Process):
                 f"http:\n  address: 127.0.0.1:0\n"
                 f"store:\n  sqlite:\n    path: {folder}/broker.db\n"
                 f"keyring:\n  path: {folder}/keyring\n  create: true\n"
-                f"groups:\n  - name: default\nlog:\n  level: info\n")
+                f"groups:\n  - name: default\nlog:\n  level: info\n{extra}")
         self.began = time.monotonic()
         self._log_from = os.path.getsize(log)
         super().__init__([context.program("credbroker"), "--config", config], log)
