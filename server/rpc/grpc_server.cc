@@ -66,6 +66,7 @@ void ApplyLimits(const TransportLimits& limits, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Millis(limits.handshake_timeout));
   builder.SetResourceQuota(grpc::ResourceQuota("credbroker").Resize(limits.memory_bytes));
+  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, limits.max_read_bytes);
 }
 
 class PassedTag final : public Tag {

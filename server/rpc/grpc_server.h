@@ -39,6 +39,9 @@ struct TransportLimits {
   int max_ping_strikes = 4;
   absl::Duration handshake_timeout = absl::Seconds(5);
   size_t memory_bytes = size_t{256} * 1024 * 1024;  // of one listener's transport buffers
+  // What is taken from a socket at once. gRPC makes a call (12 kB) of each HEADERS in it before it
+  // looks at the RST_STREAM that may follow: its own 4 MiB are 20,000 calls at a time.
+  int max_read_bytes = 64 * 1024;
 };
 
 class GrpcServer {
