@@ -206,6 +206,46 @@ TEST_F(TransportTest, ATcpPortInUseIsRefused) {
   EXPECT_TRUE(stub->Check(&context, {}, &reply).ok());
 }
 
+// The end in this process of the connection whose client is at `port`; -1: not accepted yet.
+int AcceptedFrom(in_port_t port) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof(peer);
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+        peer.sin_family == AF_INET && peer.sin_port == port) {
+      return fd;
+    }
+  }
+  return -1;
+}
+
+TEST_F(TransportTest, ATcpSocketHoldsNoMoreThanIsTakenFromItAtOnce) {
+  GrpcServer::Options options;
+  options.endpoints.push_back(
+      {.tcp_address = "127.0.0.1:0", .plaintext = true, .services = {health_service_.get()}});
+  auto server = GrpcServer::Start(options, metrics_.grpc());
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string target = (*server)->targets()[0];
+  sockaddr_in address{}, own{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(std::stoi(target.substr(target.find(':') + 1))));
+  const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(::connect(client, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  socklen_t size = sizeof(own);
+  ASSERT_EQ(::getsockname(client, reinterpret_cast<sockaddr*>(&own), &size), 0);
+  const absl::Time end = absl::Now() + absl::Seconds(30);
+  int accepted = -1;
+  while (accepted < 0 && absl::Now() < end) accepted = AcceptedFrom(own.sin_port);
+  ASSERT_GE(accepted, 0);
+  int buffer = 0;
+  size = sizeof(buffer);
+  ASSERT_EQ(::getsockopt(accepted, SOL_SOCKET, SO_RCVBUF, &buffer, &size), 0);
+  EXPECT_LE(buffer, options.limits.max_read_bytes);
+  ::close(client);
+  (*server)->Stop(absl::ZeroDuration());
+}
+
 TEST(UnixListener, ReplacesAStaleSocketAndNothingElse) {
   TempDir dir;
   const std::string path = dir.File("s");
